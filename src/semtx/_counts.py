@@ -1,0 +1,116 @@
+"""Finding raw counts in an AnnData and telling what a matrix holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy import sparse
+
+from semtx import _keys
+from semtx._logging import logger
+from semtx._validate import check_key
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+Kind = Literal["integer", "expected", "lognormalized", "negative", "invalid"]
+
+_WHAT = {
+    "lognormalized": "log-normalised values (rows of expm1 have nearly equal sums)",
+    "negative": "negative values, as scaled data have",
+    "invalid": "NaN or infinite values",
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Raw counts of the genes of an AnnData.
+
+    Attributes
+    ----------
+    matrix
+        CSR matrix, float32, shape (n_obs, n_vars); a copy, never the user's own array.
+    source
+        Where they were found, such as ``"layers['counts']"``.
+    kind
+        ``"integer"``, or ``"expected"`` for non-negative values that are not whole numbers.
+    """
+
+    matrix: sparse.csr_matrix
+    source: str
+    kind: Kind
+
+
+def to_csr(matrix: Any) -> sparse.csr_matrix:
+    """Return a float32 CSR copy of a dense, sparse, backed or dask matrix."""
+    if hasattr(matrix, "to_memory"):
+        matrix = matrix.to_memory()
+    elif hasattr(matrix, "compute"):
+        matrix = matrix.compute()
+    if not sparse.issparse(matrix):
+        matrix = np.asarray(matrix)
+    csr = sparse.csr_matrix(matrix, dtype=np.float32, copy=True)
+    csr.sum_duplicates()
+    return csr
+
+
+def kind_of(matrix: sparse.csr_matrix) -> Kind:
+    """Tell counts from normalised and scaled values."""
+    data = matrix.data
+    if not np.isfinite(data).all():
+        return "invalid"
+    if data.size and data.min() < 0:
+        return "negative"
+    if np.array_equal(data, np.rint(data)):
+        return "integer"
+    # sums of expm1 over a row of log-normalised data equal the target sum of the normalisation
+    if data.size and data.max() < 25:
+        restored = sparse.csr_matrix((np.expm1(data.astype(np.float64)), matrix.indices, matrix.indptr), matrix.shape)
+        sums = np.asarray(restored.sum(axis=1)).ravel()
+        sums = sums[sums > 0]
+        if sums.size > 1 and np.std(sums) < 0.01 * np.mean(sums):
+            return "lognormalized"
+    return "expected"
+
+
+def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
+    """Find raw counts in ``layer``, else ``layers["counts"]``, else ``X``, else ``raw``.
+
+    Raises
+    ------
+    KeyError
+        ``layer`` does not exist.
+    ValueError
+        Nothing that was looked at holds counts; the message says what each place holds.
+    """
+    if layer is not None:
+        places = {f"layers[{layer!r}]": check_key(adata, "layers", layer, parameter="layer")}
+    else:
+        places = {"X": adata.X}
+        if _keys.COUNTS_LAYER in adata.layers:
+            places = {f"layers[{_keys.COUNTS_LAYER!r}]": adata.layers[_keys.COUNTS_LAYER], **places}
+        if adata.raw is not None and adata.var_names.isin(adata.raw.var_names).all():
+            places["raw"] = None
+    seen = []
+    for source, stored in places.items():
+        if source == "raw":
+            stored = adata.raw[:, adata.var_names].X  # noqa: PLW2901
+        if stored is None:
+            seen.append(f"{source} is empty")
+            continue
+        matrix = to_csr(stored)
+        kind = kind_of(matrix)
+        if kind in ("integer", "expected"):
+            if kind == "expected":
+                logger.warning(
+                    "%s holds non-negative values that are not whole numbers; they are taken as expected counts", source
+                )
+            return Counts(matrix, source, kind)
+        seen.append(f"{source} has {_WHAT[kind]}")
+    msg = (
+        f"raw counts are needed, but {'; '.join(seen)}. "
+        "Keep them with adata.layers['counts'] = adata.X.copy() before normalising, or name another layer with layer="
+    )
+    raise ValueError(msg)

@@ -1,0 +1,50 @@
+"""The one logger of semtx, with scanpy's verbosity levels."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from semtx._settings import settings
+
+HINT = 15
+_LEVELS = {
+    "error": logging.ERROR,
+    "warning": logging.WARNING,
+    "info": logging.INFO,
+    "hint": HINT,
+    "debug": logging.DEBUG,
+}
+
+
+class _Verbosity(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= _LEVELS[settings.verbosity]
+
+
+class _StandardError(logging.StreamHandler):
+    """Writes to the current ``sys.stderr``, so that notebooks and pytest capture it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def _make_logger() -> logging.Logger:
+    made = logging.getLogger("semtx")
+    if not made.handlers:
+        handler = _StandardError()
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        handler.addFilter(_Verbosity())
+        made.addHandler(handler)
+        made.setLevel(logging.DEBUG)
+        logging.addLevelName(HINT, "HINT")
+    return made
+
+
+logger = _make_logger()
+
+
+def hint(message: str, *args: object) -> None:
+    """Log at scanpy's level between info and debug."""
+    logger.log(HINT, message, *args)

@@ -1,0 +1,132 @@
+"""Checks with one style of message: what is missing, where it was looked for, what exists, what to call."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from anndata import AnnData
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from numpy.typing import NDArray
+
+
+def listed(names: Iterable[object], limit: int = 12) -> str:
+    """Write names for an error message, shortened where there are many."""
+    names = [repr(name) for name in names]
+    if not names:
+        return "none"
+    more = f", ... ({len(names)} in all)" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def resolve_table(data: Any, table_key: str | None = None) -> AnnData:
+    """Return the AnnData itself, or the table of a SpatialData object."""
+    if isinstance(data, AnnData):
+        return data
+    tables = getattr(data, "tables", None)
+    if tables is None:
+        msg = f"expected an AnnData or SpatialData object, got {type(data).__name__}"
+        raise TypeError(msg)
+    if table_key is None:
+        if len(tables) != 1:
+            msg = f"SpatialData holds the tables {listed(tables)}; say which one with table_key="
+            raise ValueError(msg)
+        table_key = next(iter(tables))
+    if table_key not in tables:
+        msg = f"table_key={table_key!r} is not among the tables of the SpatialData object: {listed(tables)}"
+        raise KeyError(msg)
+    return tables[table_key]
+
+
+def check_anndata(adata: AnnData) -> None:
+    """Raise on what no function can work with: no cells, no genes, names that are not unique."""
+    if adata.n_obs == 0 or adata.n_vars == 0:
+        msg = f"AnnData is empty: {adata.n_obs} observations x {adata.n_vars} variables"
+        raise ValueError(msg)
+    for axis, names in (("obs", adata.obs_names), ("var", adata.var_names)):
+        if not names.is_unique:
+            twice = names[names.duplicated()].unique()
+            msg = f"adata.{axis}_names are not unique ({listed(twice, 3)}); call adata.{axis}_names_make_unique() first"
+            raise ValueError(msg)
+
+
+def check_key(adata: AnnData, attribute: str, key: str, *, fix: str = "", parameter: str = "") -> Any:
+    """Return ``getattr(adata, attribute)[key]`` or raise a KeyError that says what there is."""
+    mapping = getattr(adata, attribute)
+    if key not in mapping:
+        wanted = f"{parameter}={key!r}" if parameter else repr(key)
+        msg = f"{wanted} is not in adata.{attribute}, which has {listed(mapping.keys())}"
+        raise KeyError(msg + (f"; {fix}" if fix else ""))
+    return mapping[key]
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Raise a ValueError that lists the choices."""
+    if value not in choices:
+        msg = f"{name} must be one of {listed(choices)}, got {value!r}"
+        raise ValueError(msg)
+
+
+def check_integer(name: str, value: Any, *, minimum: int, maximum: int | None = None, optional: bool = False) -> None:
+    """Raise unless ``value`` is a whole number in the closed range (or ``None`` where that is allowed)."""
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        msg = f"{name} must be a whole number, got {value!r}"
+        raise TypeError(msg)
+    if value < minimum or (maximum is not None and value > maximum):
+        upper = "" if maximum is None else f" and at most {maximum}"
+        msg = f"{name} must be at least {minimum}{upper}, got {value}"
+        raise ValueError(msg)
+
+
+def check_number(
+    name: str, value: Any, *, minimum: float = -np.inf, maximum: float = np.inf, open_minimum: bool = False
+) -> None:
+    """Raise unless ``value`` is a finite number in the closed range (or half-open, with ``open_minimum``)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        msg = f"{name} must be a number, got {value!r}"
+        raise TypeError(msg)
+    below = value <= minimum if open_minimum else value < minimum
+    if not np.isfinite(value) or below or value > maximum:
+        relation = "above" if open_minimum else "at least"
+        msg = f"{name} must be finite, {relation} {minimum} and at most {maximum}, got {value}"
+        raise ValueError(msg)
+
+
+def check_n_clusters(n_clusters: Any, n_obs: int) -> None:
+    """Raise unless ``n_clusters`` is ``None`` or a whole number from 2 to the number of observations."""
+    check_integer("n_clusters", n_clusters, minimum=2, optional=True)
+    if n_clusters is not None and n_clusters > n_obs:
+        msg = f"n_clusters={n_clusters} is more than the {n_obs} observations"
+        raise ValueError(msg)
+
+
+def coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:
+    """Return finite coordinates, shape (n_obs, 2 or 3), or raise."""
+    values = np.asarray(
+        check_key(
+            adata,
+            "obsm",
+            spatial_key,
+            parameter="spatial_key",
+            fix="put an array of shape (n_obs, 2) there, as squidpy.read.* do",
+        )
+    )
+    if values.ndim != 2 or values.shape[1] not in (2, 3):
+        msg = f"adata.obsm[{spatial_key!r}] must have 2 or 3 columns of coordinates, its shape is {values.shape}"
+        raise ValueError(msg)
+    values = values.astype(np.float64)
+    broken = ~np.isfinite(values).all(axis=1)
+    if broken.any():
+        first = adata.obs_names[broken][0]
+        msg = (
+            f"adata.obsm[{spatial_key!r}] has NaN or infinite coordinates in {broken.sum()} observations (first: {first!r}); "
+            "drop them with adata[np.isfinite(adata.obsm[...]).all(axis=1)]"
+        )
+        raise ValueError(msg)
+    return values
