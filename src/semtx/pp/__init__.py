@@ -12,7 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["cell_semantics", "gene_semantics"]
 
-__getattr__, __dir__, _ = attach(
-    __name__,
-    {"cell_semantics": "_cell_semantics", "gene_semantics": "_gene_semantics"},
-)
+__getattr__, __dir__ = attach(__name__, __all__)

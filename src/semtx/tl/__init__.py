@@ -1,1 +1,15 @@
+"""Tools: tissue domains, clustering."""
+
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from semtx._lazy import attach
+
+if TYPE_CHECKING:
+    from semtx.tl._cluster import cluster
+    from semtx.tl._semst import semst
+
+__all__ = ["cluster", "semst"]
+
+__getattr__, __dir__ = attach(__name__, __all__)
