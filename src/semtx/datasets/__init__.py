@@ -1,1 +1,14 @@
+"""Example data: a generated tissue, and public sections that are downloaded."""
+
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from semtx._lazy import attach
+
+if TYPE_CHECKING:
+    from semtx.datasets._tissue import tissue
+
+__all__ = ["tissue"]
+
+__getattr__, __dir__ = attach(__name__, __all__)
