@@ -1,0 +1,175 @@
+"""From gene vectors to cell vectors: scores of genes in cells, top genes, weighted means. Sparse in, O(nnz * d)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from scipy import sparse
+
+from semtx._validate import check_choice, check_integer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+Ranking = Literal["expression", "zscore", "specificity"]
+RANKINGS: tuple[str, ...] = get_args(Ranking)
+TARGET_SUM = 1e4
+
+
+def normalize_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Scale every row to a sum of 10,000; rows without counts stay zero."""
+    totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+    factors = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
+    return _scaled(matrix, np.repeat(factors, np.diff(matrix.indptr)))
+
+
+def score_genes(expression: sparse.csr_matrix, ranking: Ranking = "expression") -> sparse.csr_matrix:
+    r"""Score genes within cells; only positive expression gets a score.
+
+    Parameters
+    ----------
+    expression
+        Non-negative normalised expression that is not on a log scale (equal row sums over all genes), CSR, shape
+        (n_obs, n_vars).
+    ranking
+        - ``"expression"``: :math:`\log(1 + x)`, how much of the gene there is.
+        - ``"zscore"``: :math:`x / s_j` with the gene's standard deviation over cells (ddof 1), as SemST's released code
+          ranks genes. It clips at 10; here nothing is clipped, which only resolves the ties that clipping makes.
+        - ``"specificity"``: :math:`x \log(x / m_j) - x + m_j` where :math:`x > m_j`, with the gene's mean
+          :math:`m_j` over cells: the gene's share of the Kullback-Leibler divergence of the cell's profile from the
+          mean profile. Times a cell's depth it is a Poisson log-likelihood ratio, so that one stray count of a rare
+          gene does not outrank a strong change.
+
+    Returns
+    -------
+    Positive scores, CSR float32, shape (n_obs, n_vars).
+    """
+    check_choice("ranking", ranking, RANKINGS)
+    if ranking == "expression":
+        scores = sparse.csr_matrix((np.log1p(expression.data), expression.indices, expression.indptr), expression.shape)
+    elif ranking == "zscore":
+        sd = _standard_deviations(expression)
+        scores = _scaled(expression, np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 0)[expression.indices])
+    else:
+        mean = np.asarray(expression.mean(axis=0, dtype=np.float64)).ravel()[expression.indices]
+        value = expression.data.astype(np.float64)
+        above = value > mean
+        data = np.zeros_like(value)
+        data[above] = value[above] * np.log(value[above] / mean[above]) - value[above] + mean[above]
+        scores = sparse.csr_matrix((data, expression.indices, expression.indptr), expression.shape)
+    scores = scores.astype(np.float32, copy=True)  # eliminate_zeros must not reach the caller's index arrays
+    scores.eliminate_zeros()
+    return scores
+
+
+def top_genes(
+    expression: sparse.csr_matrix,
+    gene_names: Sequence[str],
+    n_top_genes: int,
+    ranking: Ranking = "expression",
+) -> NDArray[np.intp]:
+    """Find the best-scoring genes of each cell, best first; equal scores are ordered by gene name.
+
+    Parameters
+    ----------
+    expression
+        As in :func:`score_genes`.
+    gene_names
+        One name per column.
+    n_top_genes
+        Genes per cell.
+    ranking
+        As in :func:`score_genes`.
+
+    Returns
+    -------
+    Column numbers, shape (n_obs, n_top_genes), with -1 where a cell has fewer genes with a score.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.sparse import csr_matrix
+    >>> from semtx.semantics import top_genes
+    >>> top_genes(csr_matrix(np.array([[3.0, 3.0, 9.0], [0.0, 1.0, 0.0]])), ["B", "A", "C"], 2)
+    array([[ 2,  1],
+           [ 1, -1]])
+    """
+    check_integer("n_top_genes", n_top_genes, minimum=1)
+    scores = score_genes(expression, ranking)
+    # the rank of a name among all names, so that ties never depend on the order of the columns
+    name_rank = np.empty(len(gene_names), dtype=np.intp)
+    name_rank[np.argsort(np.asarray(gene_names, dtype=str), kind="stable")] = np.arange(len(gene_names))
+    found = np.full((scores.shape[0], n_top_genes), -1, dtype=np.intp)
+    for row in range(scores.shape[0]):
+        span = slice(scores.indptr[row], scores.indptr[row + 1])
+        genes, values = scores.indices[span], scores.data[span]
+        if values.size > n_top_genes:
+            # all that tie with the last place stay in, so that the names decide
+            near = values >= np.partition(values, values.size - n_top_genes)[values.size - n_top_genes]
+            genes, values = genes[near], values[near]
+        best = genes[np.lexsort((name_rank[genes], -values))][:n_top_genes]
+        found[row, : best.size] = best
+    return found
+
+
+def weighted_semantics(weights: sparse.csr_matrix, gene_vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average gene vectors over the genes of each cell.
+
+    Parameters
+    ----------
+    weights
+        Non-negative weights, CSR, shape (n_obs, n_genes), such as :func:`score_genes` gives.
+    gene_vectors
+        Shape (n_genes, d). A row of zeros is a gene without a vector: it takes no part in the mean.
+
+    Returns
+    -------
+    Weighted means, float32, shape (n_obs, d); zeros for a cell without any weight.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.sparse import csr_matrix
+    >>> from semtx.semantics import weighted_semantics
+    >>> weights = csr_matrix(np.array([[1.0, 3.0], [0.0, 0.0]]))
+    >>> weighted_semantics(weights, np.array([[1.0, 0.0], [0.0, 1.0]]))
+    array([[0.25, 0.75],
+           [0.  , 0.  ]], dtype=float32)
+    """
+    vectors = np.ascontiguousarray(gene_vectors, dtype=np.float32)
+    if weights.shape[1] != len(vectors):
+        msg = f"weights of {weights.shape[1]} genes cannot average the vectors of {len(vectors)} genes"
+        raise ValueError(msg)
+    has_vector = vectors.any(axis=1).astype(np.float64)
+    totals = weights.astype(np.float64) @ has_vector
+    factors = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
+    # scaling the weights first keeps the float32 sums near one
+    return _scaled(weights, np.repeat(factors, np.diff(weights.indptr))).astype(np.float32) @ vectors
+
+
+def selection(top: NDArray[np.intp], n_vars: int) -> sparse.csr_matrix:
+    """Turn the result of :func:`top_genes` into equal weights, CSR, shape (n_obs, n_vars)."""
+    chosen = top >= 0
+    indptr = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))])
+    indices = top[chosen]
+    return sparse.csr_matrix((np.ones(indices.size, dtype=np.float32), indices, indptr), (len(top), n_vars))
+
+
+def _scaled(matrix: sparse.csr_matrix, factors: NDArray[np.float64]) -> sparse.csr_matrix:
+    return sparse.csr_matrix(((matrix.data * factors).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)
+
+
+def _standard_deviations(matrix: sparse.csr_matrix) -> NDArray[np.float64]:
+    """Return the standard deviation (ddof 1) of each column, without a dense copy."""
+    n = matrix.shape[0]
+    if n < 2:
+        return np.zeros(matrix.shape[1])
+    value = matrix.data.astype(np.float64)
+    mean = np.bincount(matrix.indices, value, matrix.shape[1]) / n
+    # squared deviations of the stored values, plus those of the zeros that are not stored
+    stored = np.bincount(matrix.indices, (value - mean[matrix.indices]) ** 2, matrix.shape[1])
+    zeros = n - np.bincount(matrix.indices, minlength=matrix.shape[1])
+    return np.sqrt((stored + zeros * mean**2) / (n - 1))
