@@ -78,6 +78,9 @@ def kind_of(matrix: sparse.csr_matrix) -> Kind:
 def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
     """Find raw counts in ``layer``, else ``layers["counts"]``, else ``X``, else ``raw``.
 
+    Whole numbers anywhere are preferred to expected counts: log-normalised values of a subset of the genes look like
+    expected counts, and ``raw`` then often holds the real ones.
+
     Raises
     ------
     KeyError
@@ -94,6 +97,7 @@ def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
         if adata.raw is not None and adata.var_names.isin(adata.raw.var_names).all():
             places["raw"] = None
     seen = []
+    expected: Counts | None = None
     for source, stored in places.items():
         if source == "raw":
             stored = adata.raw[:, adata.var_names].X  # noqa: PLW2901
@@ -102,13 +106,20 @@ def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
             continue
         matrix = to_csr(stored)
         kind = kind_of(matrix)
-        if kind in ("integer", "expected"):
-            if kind == "expected":
-                logger.warning(
-                    "%s holds non-negative values that are not whole numbers; they are taken as expected counts", source
-                )
+        if kind == "integer":
             return Counts(matrix, source, kind)
-        seen.append(f"{source} has {_WHAT[kind]}")
+        if kind == "expected" and source == "X" and "log1p" in adata.uns:
+            seen.append("X has log-normalised values (uns['log1p'] says so)")
+        elif kind == "expected":
+            expected = expected or Counts(matrix, source, kind)
+        else:
+            seen.append(f"{source} has {_WHAT[kind]}")
+    if expected is not None:
+        logger.warning(
+            "%s holds non-negative values that are not whole numbers; they are taken as expected counts",
+            expected.source,
+        )
+        return expected
     msg = (
         f"raw counts are needed, but {'; '.join(seen)}. "
         "Keep them with adata.layers['counts'] = adata.X.copy() before normalising, or name another layer with layer="

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from semtx._settings import ACCELERATORS, VERBOSITIES, Settings
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("SEMTX_"):
+            monkeypatch.delenv(name)
+    return Settings()
+
+
+def test_defaults(settings):
+    assert settings.verbosity == "warning"
+    assert settings.accelerator == "auto"
+    assert settings.n_jobs == -1
+    assert settings.datasetdir == settings.cachedir / "datasets"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "name", "value"),
+    [
+        ("SEMTX_CACHEDIR", "~/there", "cachedir", Path("~/there").expanduser()),
+        ("SEMTX_DATASETDIR", "data", "datasetdir", Path("data")),
+        ("SEMTX_VERBOSITY", "info", "verbosity", "info"),
+        ("SEMTX_VERBOSITY", "3", "verbosity", "hint"),
+        ("SEMTX_ACCELERATOR", "cpu", "accelerator", "cpu"),
+        ("SEMTX_N_JOBS", "2", "n_jobs", 2),
+    ],
+)
+def test_environment(settings, monkeypatch, variable, text, name, value):
+    monkeypatch.setenv(variable, text)
+    settings.reset()
+    assert getattr(settings, name) == value
+
+
+def test_environment_with_a_wrong_value_says_what_is_allowed(monkeypatch):
+    monkeypatch.setenv("SEMTX_ACCELERATOR", "abacus")
+    with pytest.raises(ValueError, match=r"accelerator must be one of 'auto'.*'abacus'"):
+        Settings()
+
+
+def test_datasets_follow_the_cache_folder(settings, monkeypatch):
+    monkeypatch.setenv("SEMTX_CACHEDIR", "cache")
+    settings.reset()
+    assert settings.datasetdir == Path("cache/datasets")
+
+
+@pytest.mark.parametrize("value", VERBOSITIES)
+def test_verbosity_by_name_and_number(settings, value):
+    settings.verbosity = value.upper()
+    assert settings.verbosity == value
+    settings.verbosity = VERBOSITIES.index(value)
+    assert settings.verbosity == value
+
+
+@pytest.mark.parametrize("value", ACCELERATORS)
+def test_accelerators(settings, value):
+    settings.accelerator = value
+    assert settings.accelerator == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("verbosity", "loud"), ("accelerator", None), ("n_jobs", 0), ("n_jobs", 1.5), ("n_jobs", True)],
+)
+def test_wrong_values_change_nothing(settings, name, value):
+    before = getattr(settings, name)
+    with pytest.raises(ValueError, match=f"settings.{name} must be"):
+        setattr(settings, name, value)
+    assert getattr(settings, name) == before
+
+
+def test_unknown_setting_lists_those_there_are(settings):
+    with pytest.raises(AttributeError, match=r"no setting 'verbosty'; it has cachedir, .*n_jobs"):
+        settings.verbosty = "info"
+
+
+def test_override_restores_also_after_an_error(settings):
+    with pytest.raises(RuntimeError, match="in the middle"), settings.override(verbosity="debug", n_jobs=1) as inside:
+        assert inside is settings
+        assert (settings.verbosity, settings.n_jobs) == ("debug", 1)
+        message = "in the middle"
+        raise RuntimeError(message)
+    assert (settings.verbosity, settings.n_jobs) == ("warning", -1)
+
+
+def test_override_with_one_wrong_value_changes_nothing(settings):
+    with pytest.raises(ValueError, match="n_jobs"), settings.override(verbosity="debug", n_jobs=0):
+        pytest.fail("the block must not run")
+    assert settings.verbosity == "warning"
+
+
+def test_repr_names_every_setting(settings):
+    text = repr(settings)
+    assert all(f"{name} = " in text for name in ("cachedir", "datasetdir", "verbosity", "accelerator", "n_jobs"))
