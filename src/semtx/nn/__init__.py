@@ -1,1 +1,36 @@
+"""Torch modules and losses: pure functions of tensors."""
+
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from semtx._lazy import attach
+
+if TYPE_CHECKING:
+    from semtx.nn._correlation_reduction import correlation_reduction
+    from semtx.nn._fsm import FSM
+    from semtx.nn._graph_encoder import GraphEncoder
+    from semtx.nn._semst_network import SemSTNetwork
+    from semtx.nn._spatial_regularization import spatial_regularization
+    from semtx.nn._zinb import zinb_nll
+    from semtx.nn._zinb_decoder import ZINBDecoder
+
+__all__ = [
+    "FSM",
+    "GraphEncoder",
+    "SemSTNetwork",
+    "ZINBDecoder",
+    "correlation_reduction",
+    "spatial_regularization",
+    "zinb_nll",
+]
+
+__getattr__, __dir__ = attach(
+    __name__,
+    __all__,
+    FSM="_fsm",
+    GraphEncoder="_graph_encoder",
+    SemSTNetwork="_semst_network",
+    ZINBDecoder="_zinb_decoder",
+    zinb_nll="_zinb",
+)

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from semtx.nn._fsm import FSM
+from semtx.nn._graph_encoder import GraphEncoder
+from semtx.nn._zinb_decoder import ZINBDecoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SemSTInputs(NamedTuple):
+    """What the network reads.
+
+    Attributes
+    ----------
+    spatial, feature
+        Input of the two views, each of shape (n, n_inputs).
+    semantics
+        Shape (n, semantic_dim), or ``None`` to leave semantics out.
+    spatial_graph, feature_graph
+        Normalised sparse CSR graphs for the views that convolve; ``None`` for views that are propagated already.
+    """
+
+    spatial: Tensor
+    feature: Tensor
+    semantics: Tensor | None = None
+    spatial_graph: Tensor | None = None
+    feature_graph: Tensor | None = None
+
+
+class SemSTOutputs(NamedTuple):
+    """The two views, each (n, latent_dim), and the embedding, (n, latent_dim)."""
+
+    spatial: Tensor
+    feature: Tensor
+    z: Tensor
+
+
+class SemSTNetwork(nn.Module):
+    r"""Network of SemST: two graph views, semantic modulation, fusion and a ZINB decoder.
+
+    .. math:: z_i = W \left[ (1 + \alpha_i) \odot [h^{spa}_i | h^{fea}_i] + \beta_i \right]
+
+    Parameters
+    ----------
+    n_inputs
+        Width of the input of each view: the number of genes, or of propagated features.
+    n_genes
+        Genes that the decoder reconstructs.
+    semantic_dim
+        Width of the semantic vectors; 0 leaves modulation out.
+    hidden_dim, latent_dim
+        Widths of the hidden layer and of each view's and the fused embedding.
+    encoder
+        ``"convolution"``: a two-layer graph convolution for each view; ``"propagated"``: a linear map of features
+        that were propagated over the graph beforehand.
+    semantic_head
+        ``"stacked"``: the authors' two stacked networks; ``"mlp"``: the paper's one network; ``"linear"``: one linear
+        map that starts at zero, so that modulation starts as the identity.
+    modulation_dim
+        Hidden width of the modulation network of ``"stacked"``.
+    fusion
+        ``"mlp"`` as in the code, ``"linear"`` as in the paper, or ``"sum"``: the sum of the two modulated views.
+    decoder_hidden_dim, dispersion
+        As in :class:`ZINBDecoder`.
+
+    References
+    ----------
+    SemST :cite:p:`Long2026`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import semtx as st
+    >>> network = st.nn.SemSTNetwork(n_inputs=6, n_genes=6, semantic_dim=8, hidden_dim=5, latent_dim=3)
+    >>> graph = torch.eye(4).to_sparse_csr()
+    >>> x = torch.rand(4, 6)
+    >>> network((x, x, torch.randn(4, 8), graph, graph)).z.shape
+    torch.Size([4, 3])
+    """
+
+    def __init__(
+        self,
+        *,
+        n_inputs: int,
+        n_genes: int,
+        semantic_dim: int,
+        hidden_dim: int,
+        latent_dim: int,
+        encoder: Literal["convolution", "propagated"] = "convolution",
+        semantic_head: Literal["stacked", "mlp", "linear"] = "stacked",
+        modulation_dim: int = 64,
+        fusion: Literal["mlp", "linear", "sum"] = "mlp",
+        decoder_hidden_dim: int | None = None,
+        dispersion: Literal["gene-cell", "gene"] = "gene-cell",
+    ) -> None:
+        super().__init__()
+        if encoder == "convolution":
+            self.spatial_encoder: nn.Module = GraphEncoder(n_inputs, hidden_dim, latent_dim)
+            self.feature_encoder: nn.Module = GraphEncoder(n_inputs, hidden_dim, latent_dim)
+        else:
+            self.spatial_encoder = nn.Linear(n_inputs, latent_dim)
+            self.feature_encoder = nn.Linear(n_inputs, latent_dim)
+        self.semantic_head: nn.Module = nn.Identity()
+        self.fsm: FSM | None = None
+        if semantic_dim:
+            self.semantic_head, self.fsm = _semantics(semantic_head, semantic_dim, 2 * latent_dim, modulation_dim)
+        self.fusion = _fusion(fusion, latent_dim, hidden_dim)
+        self.decoder = ZINBDecoder(latent_dim, n_genes, hidden_dim=decoder_hidden_dim, dispersion=dispersion)
+
+    def forward(self, inputs: SemSTInputs) -> SemSTOutputs:
+        """Encode; decode with ``network.decoder(outputs.z)``."""
+        inputs = SemSTInputs(*inputs)
+        spatial = _encode(self.spatial_encoder, inputs.spatial, inputs.spatial_graph)
+        feature = _encode(self.feature_encoder, inputs.feature, inputs.feature_graph)
+        joined = torch.cat([spatial, feature], dim=1)
+        if self.fsm is not None:
+            joined = self.fsm(joined, self.semantic_head(inputs.semantics))
+        return SemSTOutputs(spatial, feature, self.fusion(joined))
+
+
+class SumOfViews(nn.Module):
+    """Sum of the two halves of the joined views: a fusion without parameters."""
+
+    def forward(self, joined: Tensor) -> Tensor:
+        """Map shape (n, 2 h) to (n, h)."""
+        spatial, feature = joined.chunk(2, dim=1)
+        return spatial + feature
+
+
+def _encode(encoder: nn.Module, x: Tensor, graph: Tensor | None) -> Tensor:
+    return encoder(x) if graph is None else encoder(x, graph)
+
+
+def _semantics(kind: str, semantic_dim: int, joined_dim: int, modulation_dim: int) -> tuple[nn.Module, FSM]:
+    latent_dim = joined_dim // 2
+    if kind == "stacked":
+        middle = semantic_dim // 2
+        head = nn.Sequential(nn.Linear(semantic_dim, middle), nn.ReLU(), nn.Linear(middle, latent_dim))
+        return head, FSM(joined_dim, latent_dim, hidden_dims=(modulation_dim,), zero_init=False)
+    if kind == "mlp":
+        return nn.Identity(), FSM(joined_dim, semantic_dim, hidden_dims=(semantic_dim // 2,), zero_init=False)
+    return nn.Identity(), FSM(joined_dim, semantic_dim)
+
+
+def _fusion(kind: str, latent_dim: int, hidden_dim: int) -> nn.Module:
+    if kind == "mlp":
+        return nn.Sequential(nn.Linear(2 * latent_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, latent_dim))
+    if kind == "linear":
+        return nn.Linear(2 * latent_dim, latent_dim, bias=False)
+    return SumOfViews()
