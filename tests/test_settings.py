@@ -83,11 +83,13 @@ def test_unknown_setting_lists_those_there_are(settings):
 
 
 def test_override_restores_also_after_an_error(settings):
-    with pytest.raises(RuntimeError, match="in the middle"), settings.override(verbosity="debug", n_jobs=1) as inside:
-        assert inside is settings
+    def fail():
         assert (settings.verbosity, settings.n_jobs) == ("debug", 1)
         message = "in the middle"
         raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="in the middle"), settings.override(verbosity="debug", n_jobs=1):
+        fail()
     assert (settings.verbosity, settings.n_jobs) == ("warning", -1)
 
 

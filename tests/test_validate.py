@@ -131,7 +131,7 @@ class TestClusters:
             v.check_n_clusters(value, 10)
 
     def test_fraction(self):
-        with pytest.raises(TypeError, match="n_clusters must be a whole number, got 2.5"):
+        with pytest.raises(TypeError, match=r"n_clusters must be a whole number, got 2\.5"):
             v.check_n_clusters(2.5, 10)
 
     def test_more_than_observations(self):
