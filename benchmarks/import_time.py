@@ -22,8 +22,8 @@ def main() -> int:
     """Print the two times and their ratio."""
     best = {"anndata": float("inf"), "semtx": float("inf")}
     for _ in range(ROUNDS):
-        for module in best:
-            best[module] = min(best[module], seconds(module))
+        for module, fastest in best.items():
+            best[module] = min(fastest, seconds(module))
     ratio = best["semtx"] / best["anndata"]
     print(f"anndata {best['anndata']:.3f} s, semtx {best['semtx']:.3f} s, ratio {ratio:.2f} (limit {LIMIT})")
     return int(ratio > LIMIT)
