@@ -1,0 +1,89 @@
+"""Colours of categories, kept in ``.uns[f"{key}_colors"]`` where scanpy keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+
+NA_COLOR: Final = "#d9d9d9"
+# Okabe and Ito's set without black, then three of Tol's, all told apart by colour-blind readers.
+_DEFAULT: Final = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#d55e00",
+    "#f0e442",
+    "#332288",
+    "#882255",
+    "#999933",
+)
+
+
+def _sampled(name: str, n: int) -> list[str]:
+    """Colours of a matplotlib colour map: its first ones where it is a list, else evenly spread."""
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex
+
+    chosen = mpl.colormaps[name]
+    if len(getattr(chosen, "colors", ())) == chosen.N < 100:
+        return [to_hex(chosen(i % chosen.N)) for i in range(n)]
+    return [to_hex(chosen(i / max(n - 1, 1))) for i in range(n)]
+
+
+def _default(n: int) -> list[str]:
+    if n <= len(_DEFAULT):
+        return list(_DEFAULT[:n])
+    from scanpy.pl import palettes
+
+    longest = next((p for p in (palettes.default_20, palettes.default_28, palettes.default_102) if len(p) >= n), None)
+    return list(longest[:n]) if longest else _sampled("gist_rainbow", n)
+
+
+def category_colors(
+    adata: AnnData,
+    key: str,
+    categories: pd.Index,
+    palette: str | Sequence[str] | Mapping[str, str] | None,
+) -> dict[object, str]:
+    """Return the colour of every category: of `palette`, else those kept in ``.uns``, else our own.
+
+    Colours of a categorical column are kept in ``.uns[f"{key}_colors"]``, so that they are the same in the next plot
+    and in scanpy's; those of a view are not, since writing would turn it into a copy.
+    """
+    from matplotlib.colors import is_color_like, to_hex
+
+    n, place = len(categories), f"{key}_colors"
+    if palette is None:
+        kept = [str(color) for color in adata.uns.get(place, ())]
+        usable = len(kept) >= n and all(is_color_like(color) for color in kept)
+        colors = kept[:n] if usable else _default(n)
+        changed = not usable
+    else:
+        changed = True
+        if isinstance(palette, str):
+            colors = _sampled(palette, n)
+        elif isinstance(palette, Mapping):
+            by_name = {str(category): color for category, color in palette.items()}
+            missing = [str(category) for category in categories if str(category) not in by_name]
+            if missing:
+                msg = f"palette has no colour for {', '.join(missing)} of {key!r}"
+                raise ValueError(msg)
+            colors = [by_name[str(category)] for category in categories]
+        else:
+            colors = [palette[i % len(palette)] for i in range(n)]
+        wrong = [color for color in colors if not is_color_like(color)]
+        if wrong:
+            msg = f"palette has {wrong[0]!r}, which matplotlib does not know as a colour"
+            raise ValueError(msg)
+        colors = [to_hex(color, keep_alpha=True) if len(str(color)) == 9 else to_hex(color) for color in colors]
+    if changed and not adata.is_view and key in adata.obs and hasattr(adata.obs[key], "cat"):
+        adata.uns[place] = colors
+    return dict(zip(categories, colors, strict=True))
