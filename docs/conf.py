@@ -1,0 +1,87 @@
+"""Sphinx configuration: ``sphinx-build -W -b html docs docs/_build/html``, with or without a network."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from importlib.metadata import metadata
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+_meta = metadata("semtx")
+project = "semtx"
+author = "The semtx founders"
+copyright = f"2026, {author}"  # noqa: A001
+version = release = _meta["Version"]
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinxcontrib.bibtex",
+]
+
+# Notebooks live beside docs, where users look for them; Sphinx reads a copy.
+shutil.rmtree(HERE / "notebooks", ignore_errors=True)
+(HERE / "notebooks").mkdir()
+for _notebook in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+    shutil.copy(_notebook, HERE / "notebooks")
+
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+templates_path = ["_templates"]
+nb_execution_mode = "off"  # outputs are committed; the tests execute the notebooks
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+python_use_unqualified_type_names = True
+napoleon_google_docstring = False
+napoleon_numpy_docstring = True
+napoleon_use_rtype = False
+napoleon_use_param = True
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+copybutton_prompt_text = ">>> "
+
+_inventories = {
+    "anndata": "anndata.readthedocs.io/en/stable",
+    "numpy": "numpy.org/doc/stable",
+    "pandas": "pandas.pydata.org/pandas-docs/stable",
+    "python": "docs.python.org/3",
+    "scanpy": "scanpy.readthedocs.io/en/stable",
+    "scipy": "docs.scipy.org/doc/scipy",
+    "squidpy": "squidpy.readthedocs.io/en/stable",
+}
+
+
+def _reachable(host: str) -> bool:
+    """Tell whether links to another project can be resolved: a build without network must not fail for them."""
+    try:
+        socket.create_connection((host, 443), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+intersphinx_mapping = {
+    name: (f"https://{address}/", None)
+    for name, address in _inventories.items()
+    if _reachable(address.split("/")[0])
+}
+
+html_theme = "sphinx_book_theme"
+html_title = "semtx"
+html_static_path = ["_static"]
+html_theme_options = {
+    "repository_url": "https://github.com/semtx/semtx",
+    "path_to_docs": "docs",
+    "use_repository_button": True,
+    "show_navbar_depth": 1,
+}
