@@ -23,8 +23,8 @@ _DOMAINS = tuple(PROGRAMS)
 _EDGES = (0.15, 0.45, 0.74)
 _ORDER = ("layer 1", "upper layers", "deep layers", "white matter")
 # A spot covers several cells: mean composition by domain, and how much single spots differ from it (Dirichlet).
-_OWN, _CONCENTRATION = 0.52, 5.0
-_DISPERSION = 1.5
+_OWN, _CONCENTRATION = 0.5, 5.0
+_DISPERSION = 3.0
 _TOTAL = 1600.0
 
 
@@ -143,7 +143,7 @@ def _signatures(rng: np.random.Generator, programs: NDArray) -> Array:
         signatures[row] *= np.where(programs == domain, fold, 1)
         # the first genes of a programme are the markers everyone knows
         famous = np.flatnonzero(programs == domain)[:6]
-        signatures[row, famous] = np.linspace(40, 12, famous.size)
+        signatures[row, famous] = np.linspace(16, 8, famous.size)
         if domain in ("deep layers", "upper layers"):
             signatures[row] *= np.where(programs == "neuronal", fold, 1)
     return signatures / signatures.sum(axis=1, keepdims=True)

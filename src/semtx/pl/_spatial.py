@@ -142,9 +142,17 @@ def spatial(
         if isinstance(column.dtype, pd.CategoricalDtype)
     }
 
+    ends_row = list(sections)[-1]
     if ax is None:
-        beside = max((_legend_width(entries) for entries in colors.values()), default=0.7) if legend else 0.1
-        figure, axes = _canvas(len(panels), len(sections) if len(sections) > 1 else ncols, places, beside)
+        beside = [
+            0.15
+            if key is None or name != ends_row or not legend
+            else _legend_width(colors[key])
+            if key in colors
+            else 0.7
+            for key, name in panels
+        ]
+        figure, axes = _canvas(beside, len(sections) if len(sections) > 1 else ncols, places)
     elif len(panels) == 1:
         figure, axes = ax.figure, [ax]
     else:
@@ -156,7 +164,7 @@ def spatial(
         image = images[name]
         if image is not None:
             draw_image(panel, image, img_alpha)
-        last = legend and name == list(sections)[-1]
+        last = legend and name == ends_row
         if key is None:
             draw_spots(panel, places[inside], spot, alpha, facecolors="#8c8c8c")
         elif key in colors:
@@ -211,16 +219,18 @@ def _titles(
     return titles
 
 
-def _canvas(n: int, ncols: int, places: NDArray[np.float64], beside: float) -> tuple[Any, list[Axes]]:
-    """Make a figure whose panels have the shape of the section, with room (inches) for a legend at the right."""
+def _canvas(beside: list[float], ncols: int, places: NDArray[np.float64]) -> tuple[Any, list[Axes]]:
+    """Make a figure whose panels have the shape of the section, each with room (inches) for its legend at the right."""
     import matplotlib.pyplot as plt
 
+    n = len(beside)
     columns = min(n, max(ncols, 1))
     rows = -(-n // columns)
     width, height = np.ptp(places, axis=0) + 1e-12
     # a long narrow section keeps its panel from growing without end
     tall = float(np.clip(height / width, 0.4, 2.0))
-    shape = (columns * (_PANEL + beside), rows * (_PANEL * tall + 0.35))
+    room = sum(_PANEL + max(beside[column::columns]) for column in range(columns))
+    shape = (room, rows * (_PANEL * tall + 0.35))
     figure, grid = plt.subplots(rows, columns, figsize=shape, squeeze=False, layout="constrained")
     for unused in grid.ravel()[n:]:
         unused.remove()
