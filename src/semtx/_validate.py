@@ -130,3 +130,19 @@ def coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:
         )
         raise ValueError(msg)
     return values
+
+
+def gene_mask(adata: AnnData, mask_var: str | NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Return ``mask_var`` as a boolean array of shape (n_vars,): all genes for ``None``, or raise."""
+    if mask_var is None:
+        return np.ones(adata.n_vars, dtype=bool)
+    if isinstance(mask_var, str):
+        mask_var = check_key(adata, "var", mask_var, parameter="mask_var").to_numpy()
+    mask = np.asarray(mask_var)
+    if mask.dtype != bool or mask.shape != (adata.n_vars,):
+        msg = f"mask_var must be boolean of shape ({adata.n_vars},), got {mask.dtype} of shape {mask.shape}"
+        raise ValueError(msg)
+    if not mask.any():
+        msg = "mask_var selects no gene"
+        raise ValueError(msg)
+    return mask
