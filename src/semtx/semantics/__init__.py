@@ -7,16 +7,31 @@ from typing import TYPE_CHECKING
 from semtx._lazy import attach
 
 if TYPE_CHECKING:
+    from semtx.semantics._causal_lm import CausalLMEncoder
     from semtx.semantics._cell import score_genes, top_genes, weighted_semantics
+    from semtx.semantics._cost import estimate_cost
+    from semtx.semantics._encoder import Encoder, get_encoder
     from semtx.semantics._genes import excluded_genes
     from semtx.semantics._match import GeneMatch, match_genes
+    from semtx.semantics._openai import OpenAIEncoder
     from semtx.semantics._organism import detect_organism
+    from semtx.semantics._sentence_transformer import SentenceTransformerEncoder
+    from semtx.semantics._store import EmbeddingStore
     from semtx.semantics._table import load_gene_table
+    from semtx.semantics._text import gene_texts
 
 __all__ = [
+    "CausalLMEncoder",
+    "EmbeddingStore",
+    "Encoder",
     "GeneMatch",
+    "OpenAIEncoder",
+    "SentenceTransformerEncoder",
     "detect_organism",
+    "estimate_cost",
     "excluded_genes",
+    "gene_texts",
+    "get_encoder",
     "load_gene_table",
     "match_genes",
     "score_genes",
@@ -25,9 +40,17 @@ __all__ = [
 ]
 
 _FILES = {
+    "CausalLMEncoder": "_causal_lm",
+    "EmbeddingStore": "_store",
+    "Encoder": "_encoder",
     "GeneMatch": "_match",
+    "OpenAIEncoder": "_openai",
+    "SentenceTransformerEncoder": "_sentence_transformer",
     "detect_organism": "_organism",
+    "estimate_cost": "_cost",
     "excluded_genes": "_genes",
+    "gene_texts": "_text",
+    "get_encoder": "_encoder",
     "load_gene_table": "_table",
     "match_genes": "_match",
     "score_genes": "_cell",
