@@ -275,7 +275,7 @@ def _draw_values(
 def _legend_width(colors: dict[object, str]) -> float:
     """Inches that a legend needs, from the number and length of its entries."""
     longest = max((len(str(name)) for name in colors), default=0)
-    return -(-(len(colors) + 1) // _LEGEND_ROWS) * (0.35 + 0.085 * longest)
+    return -(-(len(colors) + 1) // _LEGEND_ROWS) * (0.35 + 0.075 * longest)
 
 
 def _add_legend(ax: Axes, colors: dict[object, str], *, missing: bool) -> None:
