@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semtx._validate import check_choice
+from semtx._validate import check_choice, listed
 from semtx.semantics._index import AMBIGUOUS, NONE, GeneIndex, gene_index, make_index
 from semtx.semantics._organism import detect_organism
 from semtx.semantics._table import ORGANISMS, shared_gene_table
@@ -121,7 +121,7 @@ def match_genes(
     >>> match.coverage
     0.8
     """
-    asked = np.array(["" if name is None else str(name) for name in names], dtype=object)
+    asked = np.array(["" if name is None or name != name else str(name) for name in names], dtype=object)  # noqa: PLR0124
     cleaned = [_GENOME.sub("", name.strip()) for name in asked]
     identifiers = _identifiers(cleaned, ensembl_ids)
     if organism is None:
@@ -130,7 +130,7 @@ def match_genes(
     if table is None:
         table, index = shared_gene_table(organism), gene_index(organism)
     else:
-        table = table.fillna("").reset_index(drop=True)
+        table = _completed(table)
         index = make_index(table)
 
     rows = np.full(len(asked), NONE, dtype=np.intp)
@@ -156,6 +156,15 @@ def looks_like_ensembl(values: Iterable[Any], share: float = 0.5) -> bool:
     """Tell whether at least this share of the values are Ensembl gene ids."""
     values = [str(value) for value in values]
     return bool(values) and sum(_ENSEMBL.match(value) is not None for value in values) >= share * len(values)
+
+
+def _completed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a user's table with the columns that matching needs and no missing values."""
+    if "symbol" not in table:
+        msg = f"a gene table needs a column 'symbol'; its columns are {listed(table.columns)}"
+        raise KeyError(msg)
+    absent = {column: "" for column in ("aliases", "ensembl_id") if column not in table}
+    return table.assign(**absent).fillna("").reset_index(drop=True)
 
 
 def _identifiers(names: Sequence[str], ensembl_ids: Iterable[Any] | None) -> list[str]:
