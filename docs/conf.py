@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 from importlib.metadata import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
 
 _meta = metadata("semtx")
 project = "semtx"
 author = "The semtx founders"
-copyright = f"2026, {author}"  # noqa: A001
+copyright = f"2026, {author}"
 version = release = _meta["Version"]
 
 extensions = [
@@ -42,8 +47,10 @@ autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
+maximum_signature_line_length = 88
 napoleon_google_docstring = False
 napoleon_numpy_docstring = True
+napoleon_attr_annotations = False  # it reads NDArray[np.object_] as a link
 napoleon_use_rtype = False
 napoleon_use_param = True
 bibtex_bibfiles = ["references.bib"]
@@ -71,9 +78,7 @@ def _reachable(host: str) -> bool:
 
 
 intersphinx_mapping = {
-    name: (f"https://{address}/", None)
-    for name, address in _inventories.items()
-    if _reachable(address.split("/")[0])
+    name: (f"https://{address}/", None) for name, address in _inventories.items() if _reachable(address.split("/")[0])
 }
 
 html_theme = "sphinx_book_theme"
@@ -85,3 +90,23 @@ html_theme_options = {
     "use_repository_button": True,
     "show_navbar_depth": 1,
 }
+
+
+def _list_returned_keys(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+    """Set the keys of a Returns section as a definition list: napoleon reads them as names of variables."""
+    text = "\n".join(lines)
+    found = re.search(r"^Returns\n-+\n(.*?)(?=^\w[\w ]*\n-{3,}\n|\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    if found:
+        # single backticks become literals; literals and roles stay
+        body = re.sub(
+            r"``.*?``|:[\w:]+:`[^`]*`|`[^`\n]+`",
+            lambda m: f"`{m[0]}`" if m[0][1] != "`" and m[0][0] == "`" else m[0],
+            found[1],
+        )
+        # two blank lines end the section before
+        lines[:] = f"{text[: found.start()]}\n\n.. rubric:: Returns\n\n{body}\n{text[found.end() :]}".split("\n")
+
+
+def setup(app: Sphinx) -> None:
+    """Run before napoleon, whose priority is 500."""
+    app.connect("autodoc-process-docstring", _list_returned_keys, priority=400)
