@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,16 +20,12 @@ from semtx.semantics._organism import detect_organism
 from semtx.semantics._table import ORGANISMS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from anndata import AnnData
     from numpy.typing import NDArray
 
     from semtx.semantics._encoder import Encoder
     from semtx.semantics._store import EmbeddingStore
     from semtx.semantics._text import Template
-
-_TABLE_FILES = {".npz", ".parquet", ".txt", ".tsv", ".csv", ".gz", ".pkl", ".pickle"}
 
 
 def gene_semantics(
@@ -155,6 +152,8 @@ def gene_semantics(
     has_vector = vectors.any(axis=1) & mask
     vectors = _scaled(vectors, has_vector, center=bool(center), standardize=bool(standardize))
 
+    if match.table.attrs:
+        provenance["knowledge"] = match.table.attrs
     params = {
         "encoder": provenance["name"],
         "knowledge": knowledge if isinstance(knowledge, str) else "table",
@@ -201,11 +200,11 @@ def _knowledge_table(knowledge: Any, organism: str) -> pd.DataFrame | None:
 
 def _own_vectors(encoder: Any) -> Mapping[str, NDArray[np.float32]] | None:
     """Read the user's own vectors, ``None`` where ``encoder`` is an encoder."""
-    is_file = isinstance(encoder, (str, Path)) and Path(encoder).suffix.lower() in _TABLE_FILES
-    if not is_file and not hasattr(encoder, "keys"):
-        return None
-    from semtx.semantics._vectors import read_vectors
+    from semtx.semantics._vectors import SUFFIXES, read_vectors
 
+    is_file = isinstance(encoder, (str, Path)) and Path(encoder).suffix.lower() in SUFFIXES
+    if not is_file and not isinstance(encoder, (pd.DataFrame, Mapping)):
+        return None
     return read_vectors(encoder)
 
 

@@ -197,25 +197,28 @@ def _exact(index: GeneIndex, name: str, identifier: str) -> tuple[int, str]:
 
 def _spelled_otherwise(index: GeneIndex, name: str, how: str) -> tuple[int, str]:
     """Ignore the case, then undo what R and ``make_unique`` do to names."""
+    if how == "ambiguous":
+        # Only a symbol that differs in case is a better reading of an alias of several genes.
+        row = index.folded_symbols.get(name.upper(), NONE)
+        return (row, "symbol") if row >= 0 else (NONE, how)
     for spelling in _spellings(name):
         folded = spelling.upper()
         row = index.folded_symbols.get(folded, NONE)
         if row >= 0:
             return row, "symbol"
-        # An exact alias of several genes is not saved by ignoring case; an ambiguous fold is no match either.
-        row = NONE if how == "ambiguous" else index.folded_aliases.get(folded, NONE)
+        row = index.folded_aliases.get(folded, NONE)
         if row >= 0:
             return row, "alias"
         if row == AMBIGUOUS:
-            how = "ambiguous"
+            return NONE, "ambiguous"
     base = _SUFFIX.sub("", name)
-    if base != name and how == "none":
+    if base != name:
         for spelling in _spellings(base):
             # A short name with a number taken off is too easily an alias of something else: symbols only.
             row = index.symbols.get(spelling, NONE)
             if row >= 0:
                 return row, "symbol"
-    return NONE, how
+    return NONE, "none"
 
 
 def _spellings(name: str) -> Iterator[str]:
