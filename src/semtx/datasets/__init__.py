@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from semtx._lazy import attach
 
 if TYPE_CHECKING:
+    from semtx.datasets._dlpfc import dlpfc
     from semtx.datasets._tissue import tissue
 
-__all__ = ["tissue"]
+__all__ = ["dlpfc", "tissue"]
 
 __getattr__, __dir__ = attach(__name__, __all__)
