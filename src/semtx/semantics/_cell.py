@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from scipy import sparse
@@ -67,7 +67,7 @@ def score_genes(expression: sparse.csr_matrix, ranking: Ranking = "expression") 
 
 def top_genes(
     expression: sparse.csr_matrix,
-    gene_names: Sequence[str],
+    gene_names: Sequence[str] | NDArray[Any],
     n_top_genes: int,
     ranking: Ranking = "expression",
 ) -> NDArray[np.intp]:
