@@ -1,1 +1,17 @@
+"""Model objects: arrays in, arrays out, with fit, embed, save and load."""
+
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from semtx._lazy import attach
+
+if TYPE_CHECKING:
+    from semtx.models._semst import SemST
+    from semtx.models._semst_config import SEMST_PRESETS, SemSTConfig
+
+__all__ = ["SEMST_PRESETS", "SemST", "SemSTConfig"]
+
+__getattr__, __dir__ = attach(
+    __name__, __all__, SEMST_PRESETS="_semst_config", SemST="_semst", SemSTConfig="_semst_config"
+)

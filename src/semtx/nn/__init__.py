@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from semtx.nn._correlation_reduction import correlation_reduction
     from semtx.nn._fsm import FSM
     from semtx.nn._graph_encoder import GraphEncoder
-    from semtx.nn._semst_network import SemSTNetwork
+    from semtx.nn._semst_network import SemSTInputs, SemSTNetwork
     from semtx.nn._spatial_regularization import spatial_regularization
     from semtx.nn._zinb import zinb_nll
     from semtx.nn._zinb_decoder import ZINBDecoder
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FSM",
     "GraphEncoder",
+    "SemSTInputs",
     "SemSTNetwork",
     "ZINBDecoder",
     "correlation_reduction",
@@ -30,6 +31,7 @@ __getattr__, __dir__ = attach(
     __all__,
     FSM="_fsm",
     GraphEncoder="_graph_encoder",
+    SemSTInputs="_semst_network",
     SemSTNetwork="_semst_network",
     ZINBDecoder="_zinb_decoder",
     zinb_nll="_zinb",

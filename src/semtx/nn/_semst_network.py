@@ -18,27 +18,26 @@ class SemSTInputs(NamedTuple):
 
     Attributes
     ----------
-    spatial, feature
-        Input of the two views, each of shape (n, n_inputs).
+    x
+        Expression, or features propagated over the spatial graph, shape (n, n_inputs).
     semantics
         Shape (n, semantic_dim), or ``None`` to leave semantics out.
     spatial_graph, feature_graph
-        Normalised sparse CSR graphs for the views that convolve; ``None`` for views that are propagated already.
+        Normalised sparse CSR graphs of the two convolutions; ``None`` where ``x`` is propagated already.
     """
 
-    spatial: Tensor
-    feature: Tensor
+    x: Tensor
     semantics: Tensor | None = None
     spatial_graph: Tensor | None = None
     feature_graph: Tensor | None = None
 
 
 class SemSTOutputs(NamedTuple):
-    """The two views, each (n, latent_dim), and the embedding, (n, latent_dim)."""
+    """The embedding and the views it was fused from, each of shape (n, latent_dim)."""
 
-    spatial: Tensor
-    feature: Tensor
     z: Tensor
+    spatial: Tensor
+    feature: Tensor | None
 
 
 class SemSTNetwork(nn.Module):
@@ -57,15 +56,15 @@ class SemSTNetwork(nn.Module):
     hidden_dim, latent_dim
         Widths of the hidden layer and of each view's and the fused embedding.
     encoder
-        ``"convolution"``: a two-layer graph convolution for each view; ``"propagated"``: a linear map of features
-        that were propagated over the graph beforehand.
+        ``"convolution"``: a two-layer graph convolution for each of the two views; ``"propagated"``: the spatial view
+        alone, a linear map of features that were propagated over the spatial graph beforehand.
     semantic_head
         ``"stacked"``: the authors' two stacked networks; ``"mlp"``: the paper's one network; ``"linear"``: one linear
         map that starts at zero, so that modulation starts as the identity.
     modulation_dim
         Hidden width of the modulation network of ``"stacked"``.
     fusion
-        ``"mlp"`` as in the code, ``"linear"`` as in the paper, or ``"sum"``: the sum of the two modulated views.
+        How two views become one: ``"mlp"`` as in the code, ``"linear"`` as in the paper. A single view needs none.
     decoder_hidden_dim, dispersion
         As in :class:`ZINBDecoder`.
 
@@ -80,7 +79,7 @@ class SemSTNetwork(nn.Module):
     >>> network = st.nn.SemSTNetwork(n_inputs=6, n_genes=6, semantic_dim=8, hidden_dim=5, latent_dim=3)
     >>> graph = torch.eye(4).to_sparse_csr()
     >>> x = torch.rand(4, 6)
-    >>> network((x, x, torch.randn(4, 8), graph, graph)).z.shape
+    >>> network((x, torch.randn(4, 8), graph, graph)).z.shape
     torch.Size([4, 3])
     """
 
@@ -95,50 +94,47 @@ class SemSTNetwork(nn.Module):
         encoder: Literal["convolution", "propagated"] = "convolution",
         semantic_head: Literal["stacked", "mlp", "linear"] = "stacked",
         modulation_dim: int = 64,
-        fusion: Literal["mlp", "linear", "sum"] = "mlp",
+        fusion: Literal["mlp", "linear"] = "mlp",
         decoder_hidden_dim: int | None = None,
         dispersion: Literal["gene-cell", "gene"] = "gene-cell",
     ) -> None:
         super().__init__()
+        self.feature_encoder: GraphEncoder | None = None
+        self.fusion: nn.Module = nn.Identity()
+        joined_dim = latent_dim
         if encoder == "convolution":
             self.spatial_encoder: nn.Module = GraphEncoder(n_inputs, hidden_dim, latent_dim)
-            self.feature_encoder: nn.Module = GraphEncoder(n_inputs, hidden_dim, latent_dim)
+            self.feature_encoder = GraphEncoder(n_inputs, hidden_dim, latent_dim)
+            self.fusion = _fusion(fusion, latent_dim, hidden_dim)
+            joined_dim = 2 * latent_dim
         else:
             self.spatial_encoder = nn.Linear(n_inputs, latent_dim)
-            self.feature_encoder = nn.Linear(n_inputs, latent_dim)
         self.semantic_head: nn.Module = nn.Identity()
         self.fsm: FSM | None = None
         if semantic_dim:
-            self.semantic_head, self.fsm = _semantics(semantic_head, semantic_dim, 2 * latent_dim, modulation_dim)
-        self.fusion = _fusion(fusion, latent_dim, hidden_dim)
+            self.semantic_head, self.fsm = _semantics(
+                semantic_head, semantic_dim, latent_dim, joined_dim, modulation_dim
+            )
         self.decoder = ZINBDecoder(latent_dim, n_genes, hidden_dim=decoder_hidden_dim, dispersion=dispersion)
 
     def forward(self, inputs: SemSTInputs) -> SemSTOutputs:
         """Encode; decode with ``network.decoder(outputs.z)``."""
-        inputs = SemSTInputs(*inputs)
-        spatial = _encode(self.spatial_encoder, inputs.spatial, inputs.spatial_graph)
-        feature = _encode(self.feature_encoder, inputs.feature, inputs.feature_graph)
-        joined = torch.cat([spatial, feature], dim=1)
+        x, semantics, spatial_graph, feature_graph = SemSTInputs(*inputs)
+        feature = None
+        if self.feature_encoder is None:
+            joined = spatial = self.spatial_encoder(x)
+        else:
+            spatial = self.spatial_encoder(x, spatial_graph)
+            feature = self.feature_encoder(x, feature_graph)
+            joined = torch.cat([spatial, feature], dim=1)
         if self.fsm is not None:
-            joined = self.fsm(joined, self.semantic_head(inputs.semantics))
-        return SemSTOutputs(spatial, feature, self.fusion(joined))
+            joined = self.fsm(joined, self.semantic_head(semantics))
+        return SemSTOutputs(self.fusion(joined), spatial, feature)
 
 
-class SumOfViews(nn.Module):
-    """Sum of the two halves of the joined views: a fusion without parameters."""
-
-    def forward(self, joined: Tensor) -> Tensor:
-        """Map shape (n, 2 h) to (n, h)."""
-        spatial, feature = joined.chunk(2, dim=1)
-        return spatial + feature
-
-
-def _encode(encoder: nn.Module, x: Tensor, graph: Tensor | None) -> Tensor:
-    return encoder(x) if graph is None else encoder(x, graph)
-
-
-def _semantics(kind: str, semantic_dim: int, joined_dim: int, modulation_dim: int) -> tuple[nn.Module, FSM]:
-    latent_dim = joined_dim // 2
+def _semantics(
+    kind: str, semantic_dim: int, latent_dim: int, joined_dim: int, modulation_dim: int
+) -> tuple[nn.Module, FSM]:
     if kind == "stacked":
         middle = semantic_dim // 2
         head = nn.Sequential(nn.Linear(semantic_dim, middle), nn.ReLU(), nn.Linear(middle, latent_dim))
@@ -149,8 +145,6 @@ def _semantics(kind: str, semantic_dim: int, joined_dim: int, modulation_dim: in
 
 
 def _fusion(kind: str, latent_dim: int, hidden_dim: int) -> nn.Module:
-    if kind == "mlp":
-        return nn.Sequential(nn.Linear(2 * latent_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, latent_dim))
     if kind == "linear":
         return nn.Linear(2 * latent_dim, latent_dim, bias=False)
-    return SumOfViews()
+    return nn.Sequential(nn.Linear(2 * latent_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, latent_dim))

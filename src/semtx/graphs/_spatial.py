@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from semtx import _keys
+from semtx._logging import logger
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+# a regular grid has one distance to the nearest neighbour; cells in tissue spread by a third and more
+_GRID_SPREAD = 0.1
+
+
+def nearest_distances(coordinates: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return each point's distance to its nearest neighbour, shape (n,); 0 for duplicates."""
+    return cKDTree(coordinates).query(coordinates, k=2)[0][:, 1]
+
+
+def pitch(coordinates: NDArray[np.floating]) -> float:
+    """Return the median distance to the nearest neighbour: the unit in which radii are given."""
+    distances = nearest_distances(coordinates)
+    positive = distances[distances > 0]
+    return float(np.median(positive)) if positive.size else 1.0
+
+
+def is_grid(coordinates: NDArray[np.floating]) -> bool:
+    """Tell spots on a regular grid (Visium, ST) from cells or beads at free positions."""
+    distances = nearest_distances(coordinates)
+    low, middle, high = np.quantile(distances, [0.05, 0.5, 0.95])
+    return bool(middle > 0 and (high - low) / middle < 2 * _GRID_SPREAD)
+
+
+def spatial_graph(
+    coordinates: NDArray[np.floating],
+    *,
+    library: pd.Series | None = None,
+    n_neighbors: int = 6,
+    radius: float | None = None,
+) -> AnnData:
+    """Build a spatial graph with squidpy, block-diagonal over libraries.
+
+    Parameters
+    ----------
+    coordinates
+        Shape (n, 2 or 3), in any unit.
+    library
+        Categorical section of each observation; no edge joins two sections.
+    n_neighbors
+        Nearest neighbours of each observation, made symmetric.
+    radius
+        Instead: all observations within so many pitches (see :func:`pitch`), so that no unit is assumed.
+
+    Returns
+    -------
+    AnnData without genes that holds squidpy's own ``obsp`` and ``uns`` keys.
+    """
+    import squidpy
+
+    n = len(coordinates)
+    holder = AnnData(sparse.csr_matrix((n, 0), dtype=np.float32))
+    holder.obsm[_keys.SPATIAL] = np.asarray(coordinates, dtype=np.float64)
+    library_key = None
+    if library is not None:
+        library_key = "library"
+        holder.obs[library_key] = library.astype("category").cat.remove_unused_categories().to_numpy()
+        holder.obs[library_key] = holder.obs[library_key].astype("category")
+        n_smallest = int(holder.obs[library_key].value_counts().min())
+    else:
+        n_smallest = n
+    if n_smallest < 2:
+        msg = "a section with a single observation has no spatial graph; drop it or join it with another"
+        raise ValueError(msg)
+    if len(np.unique(coordinates, axis=0)) < n and library is None:
+        logger.warning("adata.obsm holds duplicate coordinates; observations at one place become neighbours")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        squidpy.gr.spatial_neighbors(
+            holder,
+            spatial_key=_keys.SPATIAL,
+            library_key=library_key,
+            coord_type="generic",
+            n_neighs=min(n_neighbors, n_smallest - 1),
+            radius=None if radius is None else radius * pitch(coordinates),
+        )
+    for key in (_keys.SPATIAL_CONNECTIVITIES, _keys.SPATIAL_DISTANCES):
+        graph = sparse.csr_matrix(holder.obsp[key])
+        holder.obsp[key] = graph.maximum(graph.T).tocsr()
+    return holder

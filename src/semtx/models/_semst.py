@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from semtx._validate import listed
+from semtx.models._reduced_rank import reduced_rank_regression
+from semtx.models._semst_config import SEMST_PRESETS, SemSTConfig
+from semtx.models._semst_preprocessing import SemSTPreprocessing
+from semtx.models._semst_training import train_network
+from semtx.nn import SemSTInputs, SemSTNetwork
+from semtx.train import TrainingRecord, make_fabric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_FORMAT = 1
+
+
+class SemST:
+    """SemST on arrays: tissue domains from expression, position and gene semantics.
+
+    Parameters
+    ----------
+    config
+        Settings; the ``default`` preset where absent.
+    random_state
+        Seed of everything random: the same seed on the same CPU gives the same result.
+    accelerator, devices
+        As in :func:`semtx.tl.semst`.
+
+    Attributes
+    ----------
+    record
+        Losses by epoch, device, stop reason and seconds of the last :meth:`fit`.
+    gene_names
+        Genes of the last :meth:`fit`, where they were given.
+
+    References
+    ----------
+    SemST :cite:p:`Long2026`.
+
+    Examples
+    --------
+    >>> import semtx as st
+    >>> adata = st.datasets.tissue(n_obs=200)
+    >>> graph = st.models.SemST.spatial_graph(adata.obsm["spatial"])
+    >>> config = st.models.SEMST_PRESETS["default"].updated(max_epochs=5)
+    >>> model = st.models.SemST(config, accelerator="cpu").fit(adata.X, graph, show_progress_bar=False)
+    >>> model.embed(adata.X, graph).shape
+    (200, 15)
+    """
+
+    def __init__(
+        self,
+        config: SemSTConfig | None = None,
+        *,
+        random_state: int = 0,
+        accelerator: str | None = None,
+        devices: int = 1,
+    ) -> None:
+        self.config = SEMST_PRESETS["default"] if config is None else config
+        self.random_state = random_state
+        self.accelerator = accelerator
+        self.devices = devices
+        self.record = TrainingRecord()
+        self.gene_names: list[str] | None = None
+        self._fitted: tuple[SemSTPreprocessing, SemSTNetwork] | None = None
+        self._shape: dict[str, int] = {}
+
+    @staticmethod
+    def spatial_graph(coordinates: NDArray[np.floating], *, n_neighbors: int = 6) -> sparse.csr_matrix:
+        """Return a graph of nearest neighbours for :meth:`fit`, CSR, shape (n, n)."""
+        from semtx._keys import SPATIAL_CONNECTIVITIES
+        from semtx.graphs import spatial_graph
+
+        return spatial_graph(coordinates, n_neighbors=n_neighbors).obsp[SPATIAL_CONNECTIVITIES]
+
+    def fit(
+        self,
+        counts: sparse.csr_matrix,
+        graph: sparse.csr_matrix,
+        semantics: NDArray[np.floating] | None = None,
+        *,
+        gene_names: Sequence[str] | None = None,
+        show_progress_bar: bool | None = None,
+    ) -> SemST:
+        """Train without labels; the weights of the last epoch are kept.
+
+        Parameters
+        ----------
+        counts
+            Raw counts, CSR, shape (n, n_genes).
+        graph
+            Spatial graph, CSR, shape (n, n); its diagonal and weights are not used.
+        semantics
+            Shape (n, d); ``None`` leaves semantics out.
+        gene_names
+            Names of the genes, checked by :meth:`embed`.
+        show_progress_bar
+            ``None`` shows it in a terminal and in a notebook.
+        """
+        counts = sparse.csr_matrix(counts, dtype=np.float32)
+        fabric = make_fabric(self.accelerator, self.devices)
+        preprocessing = SemSTPreprocessing.fit(self.config, counts, graph, semantics, self.random_state)
+        inputs = preprocessing.inputs(counts, graph, semantics, self.random_state)
+        # one stream of random numbers, which leaves torch's global one as it was
+        with torch.random.fork_rng():
+            torch.manual_seed(self.random_state)
+            shape = {
+                "n_inputs": inputs.x.shape[1],
+                "n_genes": counts.shape[1],
+                "semantic_dim": 0 if inputs.semantics is None else inputs.semantics.shape[1],
+                "latent_dim": self.config.latent_dim,
+            }
+            if self.config.encoder == "propagated":
+                expressed = preprocessing.expressed(counts)
+                shape["latent_dim"] = min(shape["latent_dim"], expressed.shape[1])
+                network = self._make_network(shape)
+                _warm_start(network, inputs.x.numpy(), expressed)
+            else:
+                network = self._make_network(shape)
+            target = preprocessing.expressed(counts) if self.config.target == "scaled" else counts
+            self.record = train_network(
+                network, self.config, inputs, target, graph, fabric, show_progress_bar=show_progress_bar
+            )
+        self.gene_names = None if gene_names is None else list(gene_names)
+        self._shape = shape
+        self._fitted = preprocessing, network
+        return self
+
+    def embed(
+        self,
+        counts: sparse.csr_matrix,
+        graph: sparse.csr_matrix,
+        semantics: NDArray[np.floating] | None = None,
+        *,
+        gene_names: Sequence[str] | None = None,
+    ) -> NDArray[np.float32]:
+        """Embed observations, new ones too, with the trained weights.
+
+        Parameters
+        ----------
+        counts, graph, semantics
+            As in :meth:`fit`, with the same genes in the same order.
+        gene_names
+            Names of the genes.
+
+        Returns
+        -------
+        Shape (n, latent_dim).
+        """
+        preprocessing, network = self._trained()
+        counts = sparse.csr_matrix(counts, dtype=np.float32)
+        self._check(counts, semantics, gene_names)
+        inputs = preprocessing.inputs(counts, graph, semantics, self.random_state)
+        device = next(network.parameters()).device
+        network.eval()
+        with torch.no_grad():
+            moved = SemSTInputs(*(None if part is None else part.to(device) for part in inputs))
+            return network(moved).z.cpu().numpy()
+
+    def modulation(
+        self, graph: sparse.csr_matrix, semantics: NDArray[np.floating]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the scales alpha and the shifts beta, each of shape (n, width of the modulated views)."""
+        preprocessing, network = self._trained()
+        if network.fsm is None:
+            msg = "this model was trained without semantics, so it has no modulation; fit it with semantics"
+            raise ValueError(msg)
+        network.eval()
+        with torch.no_grad():
+            device = next(network.parameters()).device
+            meaning = network.semantic_head(preprocessing.semantic_input(graph, semantics).to(device))
+            alpha, beta = network.fsm.coefficients(meaning)
+        return alpha.cpu().numpy(), beta.cpu().numpy()
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``model.json`` into a folder; no pickle."""
+        from safetensors.numpy import save_file
+
+        preprocessing, network = self._trained()
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {f"network.{name}": value.cpu().numpy() for name, value in network.state_dict().items()}
+        arrays |= {f"preprocessing.{name}": value for name, value in preprocessing.arrays().items()}
+        description = {
+            "format": _FORMAT,
+            "config": asdict(self.config),
+            "random_state": self.random_state,
+            "gene_names": self.gene_names,
+            "shape": self._shape,
+            "losses": self.record.losses,
+        }
+        save_file(arrays, folder / "model.safetensors")
+        (folder / "model.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path, *, accelerator: str | None = None) -> SemST:
+        """Read a model that :meth:`save` wrote."""
+        from safetensors.numpy import load_file
+
+        path = Path(folder) / "model.json"
+        if not path.exists():
+            msg = f"there is no model.json in {folder}; give the folder that SemST.save wrote"
+            raise FileNotFoundError(msg)
+        description = json.loads(path.read_text(encoding="utf-8"))
+        if description["format"] != _FORMAT:
+            msg = f"{path} has format {description['format']}; this version of semtx reads format {_FORMAT}"
+            raise ValueError(msg)
+        arrays = load_file(path.with_name("model.safetensors"))
+        config = SemSTConfig(**description["config"])
+        model = cls(config, random_state=description["random_state"], accelerator=accelerator)
+        model.gene_names = description["gene_names"]
+        model.record = TrainingRecord(losses=description["losses"], stop_reason="loaded from disk")
+        model._shape = description["shape"]
+        network = model._make_network(model._shape)
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in _under(arrays, "network.").items()})
+        network.to(make_fabric(accelerator).device)
+        model._fitted = SemSTPreprocessing.from_arrays(config, _under(arrays, "preprocessing.")), network
+        return model
+
+    def _make_network(self, shape: dict[str, int]) -> SemSTNetwork:
+        config = self.config
+        return SemSTNetwork(
+            **shape,
+            hidden_dim=config.hidden_dim,
+            encoder=config.encoder,
+            semantic_head=config.semantic_head,
+            modulation_dim=config.modulation_dim,
+            fusion=config.fusion,
+            decoder_hidden_dim=config.decoder_hidden_dim,
+            dispersion=config.dispersion,
+        )
+
+    def _trained(self) -> tuple[SemSTPreprocessing, SemSTNetwork]:
+        if self._fitted is None:
+            msg = "this SemST has no weights yet; call fit, or SemST.load for a saved one"
+            raise RuntimeError(msg)
+        return self._fitted
+
+    def _check(
+        self, counts: sparse.csr_matrix, semantics: NDArray[np.floating] | None, gene_names: Sequence[str] | None
+    ) -> None:
+        if counts.shape[1] != self._shape["n_genes"]:
+            msg = f"the model was trained on {self._shape['n_genes']} genes, these counts have {counts.shape[1]}"
+            raise ValueError(msg)
+        if gene_names is not None and self.gene_names is not None and list(gene_names) != self.gene_names:
+            other = [name for name in gene_names if name not in set(self.gene_names)]
+            what = f"it does not know {listed(other, 5)}" if other else "they come in another order"
+            msg = f"gene_names differ from the model's: {what}; select model.gene_names in that order"
+            raise ValueError(msg)
+        if (semantics is None) != (self._shape["semantic_dim"] == 0):
+            trained = "without" if semantics is not None else "with"
+            msg = f"the model was trained {trained} semantics; embed with the same"
+            raise ValueError(msg)
+
+
+def _warm_start(network: SemSTNetwork, x: NDArray[np.floating], expressed: NDArray[np.floating]) -> None:
+    """Start the encoder at the closed-form prediction of each observation's expression from its surroundings."""
+    encoder = network.spatial_encoder
+    weight, bias = reduced_rank_regression(x, expressed, encoder.out_features)
+    scale = float(np.std(x @ weight[:, 0])) or 1.0
+    with torch.no_grad():
+        encoder.weight.copy_(torch.from_numpy(weight.T / scale))
+        encoder.bias.copy_(torch.from_numpy(bias / scale))
+
+
+def _under(arrays: dict[str, NDArray], prefix: str) -> dict[str, NDArray]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from semtx._validate import check_choice, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class SemSTConfig:
+    """Everything that decides what SemST computes; the presets are instances of it.
+
+    Attributes
+    ----------
+    n_top_genes
+        Highly variable genes kept; all where there are fewer.
+    expression
+        What the network reads: ``"scaled"``: library-size normalised, divided by each gene's standard deviation and
+        clipped at 10, as the authors do; ``"pca"``: components of log-normalised expression.
+    n_components
+        Components of ``"pca"``.
+    encoder
+        ``"convolution"``: two-layer graph convolutions of both views; ``"propagated"``: the spatial view alone, as a
+        linear map of what the rings of neighbours express, without the observation itself.
+    n_neighbors, radius
+        Spatial graph where none is given: nearest neighbours, or a radius in pitches.
+    n_rings
+        Rings of ``"propagated"``.
+    n_feature_neighbors
+        Neighbours in the feature graph.
+    normalization
+        ``"row"`` or ``"symmetric"`` normalisation of the graphs of ``"convolution"``.
+    gene_ranking, n_semantic_genes
+        Cell semantics where none are given: ``n_semantic_genes`` top genes under ``gene_ranking``, or the
+        expression-weighted mean of all genes for ``None``.
+    n_semantic_components
+        Principal components of the semantics that modulate; ``None`` uses them as they are.
+    hidden_dim, latent_dim, semantic_head, modulation_dim, fusion, decoder_hidden_dim, dispersion
+        As in :class:`semtx.nn.SemSTNetwork`.
+    target
+        What the decoder reconstructs: ``"scaled"`` expression as the authors do, or raw ``"counts"`` with size
+        factors.
+    n_decoded_genes
+        Genes decoded in a step, drawn at random so that the loss stays unbiased; ``None`` for all.
+    zinb_ridge
+        Weight of the squared zero inflation in the reconstruction loss.
+    correlation_weighting, correlation_weight
+        Correlation reduction and its weight.
+    spatial_loss, spatial_balance, spatial_weight
+        Spatial regularisation and its weight.
+    max_epochs, learning_rate, weight_decay, batch_size
+        Training. ``batch_size`` observations, drawn at random, enter a step of ``"propagated"``; graph convolutions
+        take the full batch (``None``).
+    """
+
+    n_top_genes: int = 3000
+    expression: Literal["scaled", "pca"] = "scaled"
+    n_components: int = 30
+    encoder: Literal["convolution", "propagated"] = "convolution"
+    n_neighbors: int = 6
+    radius: float | None = None
+    n_rings: int = 3
+    n_feature_neighbors: int = 14
+    normalization: Literal["row", "symmetric"] = "row"
+    gene_ranking: Literal["expression", "zscore", "specificity"] = "expression"
+    n_semantic_genes: int | None = 20
+    n_semantic_components: int | None = None
+    hidden_dim: int = 256
+    latent_dim: int = 128
+    semantic_head: Literal["stacked", "mlp", "linear"] = "stacked"
+    modulation_dim: int = 153
+    fusion: Literal["mlp", "linear"] = "mlp"
+    decoder_hidden_dim: int | None = 256
+    dispersion: Literal["gene-cell", "gene"] = "gene-cell"
+    target: Literal["scaled", "counts"] = "scaled"
+    n_decoded_genes: int | None = None
+    zinb_ridge: float = 0.0
+    correlation_weighting: Literal["uniform", "balanced"] = "uniform"
+    correlation_weight: float = 0.1
+    spatial_loss: Literal["closed_form", "exact"] = "closed_form"
+    spatial_balance: Literal["pairs", "edges"] = "pairs"
+    spatial_weight: float = 0.1
+    max_epochs: int = 100
+    learning_rate: float = 1e-3
+    weight_decay: float = 5e-4
+    batch_size: int | None = None
+
+    def updated(self, **changes: Any) -> SemSTConfig:
+        """Return a copy with the changes that are not ``None``."""
+        known = {name: value for name, value in changes.items() if value is not None}
+        unknown = set(known) - set(self.__dataclass_fields__)
+        if unknown:
+            msg = f"SemSTConfig has no {listed(sorted(unknown))}; it has {listed(self.__dataclass_fields__, 40)}"
+            raise TypeError(msg)
+        return replace(self, **known)
+
+
+_PAPER_SPOTS = SemSTConfig(
+    radius=4.0,
+    normalization="symmetric",
+    semantic_head="mlp",
+    fusion="linear",
+)
+_REFERENCE_SPOTS = SemSTConfig(
+    radius=4.0,
+    gene_ranking="zscore",
+    n_semantic_genes=10,
+    zinb_ridge=0.05,
+    correlation_weighting="balanced",
+)
+
+#: Presets of :func:`semtx.tl.semst`. The authors use other settings for spots on a grid (Visium; the column ``DLPFC``
+#: of their settings) than for cells (STARmap; their column ``MVC``), so their presets come in two versions.
+SEMST_PRESETS: Final[Mapping[str, SemSTConfig]] = MappingProxyType(
+    {
+        "default": SemSTConfig(
+            expression="pca",
+            encoder="propagated",
+            n_semantic_genes=None,
+            n_semantic_components=16,
+            latent_dim=15,
+            semantic_head="linear",
+            decoder_hidden_dim=None,
+            dispersion="gene",
+            target="counts",
+            n_decoded_genes=512,
+            correlation_weight=0.0,
+            spatial_weight=0.0,
+            max_epochs=60,
+            learning_rate=2e-2,
+            weight_decay=0.0,
+            batch_size=4096,
+        ),
+        "paper": _PAPER_SPOTS,
+        "paper-cells": replace(
+            _PAPER_SPOTS,
+            n_neighbors=15,
+            radius=None,
+            n_feature_neighbors=15,
+            n_semantic_genes=30,
+            hidden_dim=128,
+            latent_dim=64,
+            modulation_dim=32,
+            decoder_hidden_dim=128,
+            correlation_weight=1.0,
+            spatial_weight=1.0,
+            max_epochs=2000,
+        ),
+        "reference": _REFERENCE_SPOTS,
+        "reference-cells": replace(
+            _REFERENCE_SPOTS,
+            n_neighbors=15,
+            radius=None,
+            n_feature_neighbors=5,
+            hidden_dim=128,
+            latent_dim=64,
+            modulation_dim=32,
+            decoder_hidden_dim=128,
+            correlation_weight=1.0,
+            spatial_weight=1.0,
+            max_epochs=2000,
+        ),
+    }
+)
+
+
+def resolve_preset(preset: str, *, grid: bool, **changes: Any) -> SemSTConfig:
+    """Return a preset's settings for this platform, with the user's changes."""
+    public = ("default", "paper", "reference")
+    check_choice("preset", preset, [*public, *(name for name in SEMST_PRESETS if name not in public)])
+    cells = f"{preset}-cells"
+    name = cells if not grid and cells in SEMST_PRESETS else preset
+    return SEMST_PRESETS[name].updated(**changes)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from semtx.models._semst_preprocessing import csr_tensor
+from semtx.nn import SemSTInputs, correlation_reduction, spatial_regularization
+from semtx.train import TrainingRecord, fit
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+    from numpy.typing import NDArray
+    from scipy import sparse
+    from torch import Tensor
+
+    from semtx.models._semst_config import SemSTConfig
+    from semtx.nn import SemSTNetwork
+
+# a warm-started encoder only needs refining, while the decoder starts from nothing
+_WARM_RATE = 0.05
+
+
+class SemSTObjective(nn.Module):
+    """The losses of SemST by name: one module, so that a wrapped forward pass covers all of them."""
+
+    def __init__(self, network: SemSTNetwork, config: SemSTConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+
+    def forward(
+        self,
+        inputs: SemSTInputs,
+        target: Tensor,
+        size_factors: Tensor | None,
+        genes: Tensor | None,
+        edges: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """Return reconstruction, and where they have a weight correlation reduction and spatial regularisation."""
+        config = self.config
+        z, spatial, feature = self.network(inputs)
+        losses = {
+            "zinb": self.network.decoder.loss(
+                z, target, size_factors=size_factors, genes=genes, ridge=config.zinb_ridge
+            )
+        }
+        if config.correlation_weight and feature is not None:
+            losses["correlation"] = correlation_reduction(spatial, feature, weighting=config.correlation_weighting)
+        if edges is not None:
+            losses["spatial"] = spatial_regularization(
+                z, edges, method=config.spatial_loss, balance=config.spatial_balance
+            )
+        return losses
+
+
+def train_network(
+    network: SemSTNetwork,
+    config: SemSTConfig,
+    inputs: SemSTInputs,
+    target: sparse.csr_matrix,
+    graph: sparse.csr_matrix,
+    fabric: Fabric,
+    *,
+    show_progress_bar: bool | None = None,
+) -> TrainingRecord:
+    """Minimise the weighted sum of the losses.
+
+    Parameters
+    ----------
+    network, config
+        The network and its settings.
+    inputs
+        What the network reads, on the CPU.
+    target
+        What the decoder reconstructs, CSR, shape (n, n_genes).
+    graph
+        Spatial graph, for the spatial term.
+    fabric, show_progress_bar
+        As in :func:`semtx.train.fit`.
+    """
+    n, n_genes = target.shape
+    device = fabric.device
+    factors = _start_decoder(network, target) if config.target == "counts" else None
+    optimizer = torch.optim.Adam(_parameter_groups(network, config), weight_decay=config.weight_decay)
+    objective, optimizer = fabric.setup(SemSTObjective(network, config), optimizer)
+    objective.train()
+
+    edges = None
+    if config.spatial_weight:
+        edges = torch.from_numpy(np.vstack(graph.nonzero()).astype(np.int64)).to(device)
+    # the spatial term is a sum over pairs of all observations
+    full = config.batch_size is None or config.batch_size >= n or edges is not None
+    all_genes = config.n_decoded_genes is None or config.n_decoded_genes >= n_genes
+    whole = csr_tensor(target).to(device) if full and all_genes else None
+    if full:
+        inputs = _move(inputs, device)
+
+    def losses(epoch: int) -> dict[str, Tensor]:
+        del epoch
+        rows = None if full else torch.randperm(n)[: config.batch_size].sort().values
+        genes = None if all_genes else torch.randperm(n_genes)[: config.n_decoded_genes].sort().values
+        batch = inputs if rows is None else _move(_rows_of(inputs, rows), device)
+        part = _dense_part(target, rows, genes).to(device) if whole is None else whole
+        row_factors = factors if factors is None or rows is None else factors[rows]
+        row_factors = None if row_factors is None else row_factors.to(device)
+        return objective(batch, part, row_factors, None if genes is None else genes.to(device), edges)
+
+    weights = {"zinb": 1.0, "correlation": config.correlation_weight, "spatial": config.spatial_weight}
+    return fit(
+        losses,
+        weights,
+        optimizer,
+        fabric,
+        max_epochs=config.max_epochs,
+        description="SemST",
+        show_progress_bar=show_progress_bar,
+    )
+
+
+def _start_decoder(network: SemSTNetwork, counts: sparse.csr_matrix) -> Tensor:
+    """Let the decoder start at each gene's mean, and return the size factors, which have mean 1."""
+    totals = np.maximum(np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(), 1)
+    size_factors = totals / totals.mean()
+    means = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() / size_factors.sum()
+    with torch.no_grad():
+        network.decoder.mu.weight.zero_()
+        network.decoder.mu.bias.copy_(torch.from_numpy(np.log(np.maximum(means, 1e-5))))
+    return torch.from_numpy(size_factors.astype(np.float32))
+
+
+def _parameter_groups(network: SemSTNetwork, config: SemSTConfig) -> list[dict]:
+    if config.encoder == "convolution":
+        return [{"params": list(network.parameters()), "lr": config.learning_rate}]
+    decoder = list(network.decoder.parameters())
+    rest = [parameter for name, parameter in network.named_parameters() if not name.startswith("decoder.")]
+    return [
+        {"params": decoder, "lr": config.learning_rate},
+        {"params": rest, "lr": config.learning_rate * _WARM_RATE},
+    ]
+
+
+def _move(inputs: SemSTInputs, device: torch.device) -> SemSTInputs:
+    return SemSTInputs(*(None if part is None else part.to(device) for part in inputs))
+
+
+def _rows_of(inputs: SemSTInputs, rows: Tensor) -> SemSTInputs:
+    semantics = None if inputs.semantics is None else inputs.semantics[rows]
+    return SemSTInputs(inputs.x[rows], semantics)
+
+
+def _dense_part(target: sparse.csr_matrix, rows: Tensor | None, genes: Tensor | None) -> Tensor:
+    part = target if rows is None else target[rows.numpy()]
+    part = part if genes is None else part[:, genes.numpy()]
+    dense: NDArray[np.float32] = part.toarray()
+    return torch.from_numpy(dense)

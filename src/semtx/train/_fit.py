@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import gc
+import math
+import time
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from semtx._logging import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lightning.fabric import Fabric
+    from torch import Tensor
+
+
+@dataclass
+class TrainingRecord:
+    """What happened in training.
+
+    Attributes
+    ----------
+    losses
+        Name of each loss to its value in every epoch; ``"total"`` is their weighted sum.
+    device, stop_reason, seconds
+        Where it ran, why it ended, and how long it took.
+    """
+
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    device: str = ""
+    stop_reason: str = ""
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a part of a run record."""
+        losses = {name: np.asarray(values, dtype=np.float32) for name, values in self.losses.items()}
+        return {
+            "losses": losses,
+            "device": self.device,
+            "stop_reason": self.stop_reason,
+            "training_seconds": self.seconds,
+            "n_epochs": len(self.losses.get("total", [])),
+        }
+
+
+def fit(
+    losses: Callable[[int], Mapping[str, Tensor]],
+    weights: Mapping[str, float],
+    optimizer: torch.optim.Optimizer,
+    fabric: Fabric,
+    *,
+    max_epochs: int,
+    after_epoch: Callable[[int], None] | None = None,
+    min_delta: float = 0.0,
+    patience: int | None = None,
+    description: str = "",
+    show_progress_bar: bool | None = None,
+) -> TrainingRecord:
+    """Minimise a weighted sum of losses for a fixed number of epochs or until it no longer falls.
+
+    No label enters, and the weights of the last epoch are kept.
+
+    Parameters
+    ----------
+    losses
+        Epoch to the losses by name, each a scalar.
+    weights
+        Weight of each loss.
+    optimizer, fabric
+        Set up already.
+    max_epochs
+        Epochs at most.
+    after_epoch
+        Called after each update.
+    min_delta, patience
+        Stop after ``patience`` epochs in which the total fell by less than ``min_delta`` of its value; ``None`` never
+        stops early.
+    description, show_progress_bar
+        Progress bar; ``None`` shows it in a terminal and in a notebook.
+
+    Raises
+    ------
+    FloatingPointError
+        A loss is NaN or infinite.
+    """
+    record = TrainingRecord(device=str(fabric.device), stop_reason=f"all {max_epochs} epochs done")
+    started = time.perf_counter()
+    best, stale = math.inf, 0
+    bar = _progress_bar(max_epochs, description, show_progress_bar)
+    try:
+        for epoch in range(max_epochs):
+            values = losses(epoch)
+            total = sum((weights[name] * value for name, value in values.items()), start=torch.zeros(()))
+            current = _record_losses(record, values, total)
+            optimizer.zero_grad()
+            fabric.backward(total)
+            optimizer.step()
+            if after_epoch is not None:
+                after_epoch(epoch)
+            bar.set_postfix(loss=f"{current:.4g}", refresh=False)
+            bar.update()
+            stale = stale + 1 if current > best - min_delta * abs(best) else 0
+            best = min(best, current)
+            if patience is not None and stale >= patience:
+                record.stop_reason = f"loss fell by less than {min_delta:g} of its value in {patience} epochs"
+                break
+    except BaseException:
+        # a user who presses stop gets the memory back
+        optimizer.zero_grad(set_to_none=True)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise
+    finally:
+        bar.close()
+    record.seconds = time.perf_counter() - started
+    logger.info("%s: %d epochs in %.1f s on %s", description, len(record.losses["total"]), record.seconds, record.device)
+    return record
+
+
+def _record_losses(record: TrainingRecord, values: Mapping[str, Tensor], total: Tensor) -> float:
+    numbers = {name: float(value.detach()) for name, value in values.items()}
+    broken = [name for name, number in numbers.items() if not math.isfinite(number)]
+    if broken:
+        epoch = len(record.losses.get("total", []))
+        msg = (
+            f"the {' and '.join(broken)} loss is not finite in epoch {epoch}; look for extreme values in the counts and "
+            "in the semantics (NaN, a single gene with most counts), or lower learning_rate"
+        )
+        raise FloatingPointError(msg)
+    numbers["total"] = float(total.detach())
+    for name, number in numbers.items():
+        record.losses.setdefault(name, []).append(number)
+    return numbers["total"]
+
+
+def _progress_bar(total: int, description: str, show: bool | None) -> Any:
+    # tqdm.auto warns in a notebook without ipywidgets
+    if find_spec("ipywidgets") is None:
+        from tqdm import tqdm
+    else:
+        from tqdm.auto import tqdm
+    return tqdm(total=total, desc=description, disable=None if show is None else not show, leave=False)
