@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import anndata
+import pytest
+from typer.testing import CliRunner
+
+import semtx as st
+from semtx import cli
+
+
+@pytest.fixture
+def run():
+    """Run the command as a shell would; gives exit code, standard output and standard error."""
+
+    def invoke(*arguments):
+        return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+    return invoke
+
+
+@pytest.fixture
+def section(tmp_path):
+    path = tmp_path / "section.h5ad"
+    st.datasets.tissue(100).write_h5ad(path)
+    return path
+
+
+def left_over(folder):
+    return {path.name for path in folder.iterdir()} - {"section.h5ad", "out.h5ad", "map.png"}
+
+
+def test_version_and_help(run):
+    assert run("--version").stdout.strip() == f"semtx {st.__version__}"
+    shown = run("--help").stdout
+    assert all(command in shown for command in ("demo", "semst", "gene-semantics"))
+    assert run().exit_code == 2
+
+
+def test_as_a_program():
+    shown = subprocess.run([sys.executable, "-m", "semtx.cli", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == f"semtx {st.__version__}"
+
+
+class TestSemst:
+    def test_writes_domains_and_map(self, run, section, tmp_path):
+        before = section.read_bytes()
+        out, plot = tmp_path / "out.h5ad", tmp_path / "map.png"
+        done = run("semst", section, "--n-clusters", 3, "--out", out, "--plot", plot, "--random-state", 1)
+        assert done.exit_code == 0, done.output
+        assert "3 domains of 100 spots in obs['semst']" in done.stdout
+        written = anndata.read_h5ad(out)
+        assert written.obs["semst"].nunique() == 3
+        assert int(written.uns["semst"]["params"]["random_state"]) == 1
+        assert plot.read_bytes().startswith(b"\x89PNG")
+        assert section.read_bytes() == before
+        assert left_over(tmp_path) == set()
+
+    def test_input_is_replaced_by_force_only(self, run, section, tmp_path):
+        before = section.read_bytes()
+        refused = run("semst", section, "--n-clusters", 3, "--out", section)
+        assert refused.exit_code == 2
+        assert "--force" in refused.stderr
+        assert section.read_bytes() == before
+        assert run("semst", section, "--n-clusters", 3, "--out", section, "--force").exit_code == 0
+        assert "semst" in anndata.read_h5ad(section).obs
+        assert left_over(tmp_path) == set()
+
+    def test_the_same_place_by_another_name_is_the_input_too(self, run, section, tmp_path):
+        (tmp_path / "link").symlink_to(tmp_path)
+        assert run("semst", section, "--out", tmp_path / "link" / "section.h5ad").exit_code == 2
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("--preset", "missing"), "preset must be one of"),
+            (("--layer", "missing"), "layer='missing' is not in adata.layers, which has none"),
+            (("--semantics", "missing"), "missing"),
+            (("--n-clusters", 1), "n_clusters must be at least 2, got 1"),
+            (("--n-clusters", 101), "more than the 100 observations"),
+            (("--spatial-key", "missing"), "'missing' is not in adata.obsm"),
+        ],
+    )
+    def test_errors_are_one_line(self, run, section, tmp_path, arguments, message):
+        failed = run("semst", section, "--out", tmp_path / "out.h5ad", *arguments)
+        assert failed.exit_code == 1
+        lines = [line for line in failed.stderr.splitlines() if not line.startswith(("WARNING", "INFO"))]
+        assert len(lines) == 1
+        assert lines[0].startswith("semtx: error: ")
+        assert message in lines[0]
+        assert not (tmp_path / "out.h5ad").exists()
+        assert left_over(tmp_path) == set()
+
+    def test_verbose_shows_the_traceback(self, run, section, tmp_path):
+        failed = run("semst", section, "--out", tmp_path / "out.h5ad", "--preset", "missing", "--verbose")
+        assert failed.exit_code == 1
+        assert isinstance(failed.exception, ValueError)
+        assert st.settings.verbosity == "warning"
+
+    def test_no_semantics(self, run, section, tmp_path):
+        done = run("semst", section, "--n-clusters", 3, "--semantics", "none", "--out", tmp_path / "out.h5ad")
+        assert done.exit_code == 0, done.output
+        assert "X_semantics" not in anndata.read_h5ad(tmp_path / "out.h5ad").obsm
+
+
+def test_gene_semantics(run, section, tmp_path):
+    done = run("gene-semantics", section, "--out", tmp_path / "out.h5ad", "--key-added", "text")
+    assert done.exit_code == 0, done.output
+    written = anndata.read_h5ad(tmp_path / "out.h5ad")
+    assert f"for {written.var['text_matched'].sum()} of {written.n_vars} genes" in done.stdout
+    assert written.varm["text"].shape[0] == written.n_vars
+
+
+@pytest.mark.parametrize("command", ["semst", "gene-semantics"])
+class TestPaths:
+    def test_input_must_exist(self, run, tmp_path, command):
+        failed = run(command, tmp_path / "nothing.h5ad", "--out", tmp_path / "out.h5ad")
+        assert failed.exit_code == 2
+        assert "does not exist" in " ".join(failed.stderr.split())
+
+    def test_output_folder_must_exist(self, run, section, tmp_path, command):
+        failed = run(command, section, "--out", tmp_path / "nowhere" / "out.h5ad")
+        assert failed.exit_code == 2
+        assert "folder" in failed.stderr
+
+    def test_output_is_needed(self, run, section, command):
+        assert run(command, section).exit_code == 2
+
+    def test_input_of_another_kind(self, run, tmp_path, command):
+        (tmp_path / "section.h5ad").write_text("no hdf5")
+        failed = run(command, tmp_path / "section.h5ad", "--out", tmp_path / "out.h5ad")
+        assert failed.exit_code == 1
+        assert failed.stderr.startswith("semtx: error: ")
+        assert len(failed.stderr.splitlines()) == 1
+
+
+class TestReplace:
+    def test_a_failed_write_leaves_the_old_file(self, tmp_path):
+        target = tmp_path / "out.h5ad"
+        target.write_text("old")
+
+        def fail(path):
+            path.write_text("half")
+            message = "disk full"
+            raise OSError(message)
+
+        with pytest.raises(OSError, match="disk full"):
+            cli._replace(target, fail)
+        assert target.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [target]
+
+    def test_permissions_are_those_of_a_new_file(self, tmp_path):
+        cli._replace(tmp_path / "written", lambda path: path.write_text("new"))
+        (tmp_path / "plain").write_text("new")
+        assert (tmp_path / "written").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_demo(run, tmp_path, monkeypatch):
+    small = st.datasets.tissue(150)
+    monkeypatch.setattr(st.datasets, "tissue", lambda: small, raising=False)
+    done = run("demo", "--out", tmp_path / "new" / "folder")
+    assert done.exit_code == 0, done.output
+    for shown in ("150 spots", "ARI", "NMI", "CHAOS", "PAS", "run record", "random_state", "semtx.tl.semst", "losses"):
+        assert shown in done.stdout
+    assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == {"demo.png", "demo.h5ad"}
+    assert anndata.read_h5ad(tmp_path / "new" / "folder" / "demo.h5ad").obs["semst"].nunique() == 5
