@@ -1,4 +1,4 @@
-"""Shared fixtures: a cache folder of its own for every test, small generated tissue, the labelled sections."""
+"""Shared fixtures: small generated tissue, the labelled sections."""
 
 from __future__ import annotations
 
@@ -12,19 +12,7 @@ import pytest
 import semtx as st
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from anndata import AnnData
-
-# Before anything imports pyplot: tests draw into memory.
-os.environ["MPLBACKEND"] = "Agg"
-
-
-@pytest.fixture(autouse=True)
-def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("cache")
-    with st.settings.override(cachedir=folder, datasetdir=folder / "datasets"):
-        yield
 
 
 @cache

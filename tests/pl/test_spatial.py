@@ -90,6 +90,30 @@ def test_missing_values_are_grey(tissue: AnnData) -> None:
     assert shown.get_clim() == (7, 299)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 2.0])
+def test_a_column_without_contrast(tissue: AnnData, value: float) -> None:
+    tissue.obs["flat"] = value
+    figure = st.pl.spatial(tissue, "flat", return_fig=True)
+    figure.canvas.draw()
+    assert len(_spots(figure.axes[0])[0].get_offsets()) == 300
+
+
+def test_no_genes_needed(tissue: AnnData) -> None:
+    ax = st.pl.spatial(tissue[:, []].copy(), "ground_truth", show=False)
+    assert len(_spots(ax)[0].get_offsets()) == 300
+
+
+def test_backed(tissue: AnnData, tmp_path) -> None:
+    from anndata import read_h5ad
+
+    tissue.write_h5ad(tmp_path / "tissue.h5ad")
+    backed = read_h5ad(tmp_path / "tissue.h5ad", backed="r")
+    domains, gene = st.pl.spatial(backed, ["ground_truth", "MBP"], show=False)
+    np.testing.assert_allclose(_spots(gene)[0].get_array(), np.sort(tissue[:, "MBP"].X.toarray().ravel()))
+    assert _legend(domains) == tissue.obs["ground_truth"].cat.categories.tolist()
+    backed.file.close()
+
+
 def test_limits(tissue: AnnData) -> None:
     (spots,) = _spots(st.pl.spatial(tissue, "MBP", vmin=1, vmax=3, cmap="magma", show=False))
     assert spots.get_clim() == (1, 3)
@@ -259,8 +283,13 @@ def test_bad_input(tissue: AnnData) -> None:
         st.pl.spatial(tissue, spatial_key="pixels")
     with pytest.raises(KeyError, match="library_key='slide'"):
         st.pl.spatial(tissue, library_key="slide")
+    with pytest.raises(ValueError, match="nothing to draw"):
+        st.pl.spatial(tissue, [])
     with pytest.raises(ValueError, match="size"):
         st.pl.spatial(tissue, size=0)
+    tissue.var_names = ["MBP", "MBP", *tissue.var_names[2:]]
+    with pytest.raises(ValueError, match="names 2 genes"):
+        st.pl.spatial(tissue, "MBP")
     with pytest.raises(ValueError, match="3 entries for 1"):
         st.pl.spatial(tissue, title=["a", "b", "c"])
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from semtx._counts import to_csr
 from semtx._validate import check_key, listed
 
 if TYPE_CHECKING:
@@ -34,14 +35,17 @@ def values_of(adata: AnnData, key: str, layer: str | None) -> pd.Series:
         if isinstance(values.dtype, pd.CategoricalDtype):
             return values.cat.remove_unused_categories() if adata.is_view else values
         if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            return values.astype(float)
+            return values.astype(float).replace([np.inf, -np.inf], np.nan)
         return values.astype(object).where(values.notna(), None).astype("category")
     if key in adata.var_names:
         if layer is not None:
             check_key(adata, "layers", layer, parameter="layer")
-        column = adata[:, key].X if layer is None else adata[:, key].layers[layer]
-        dense = column.toarray() if hasattr(column, "toarray") else np.asarray(column)
-        return pd.Series(dense.ravel().astype(float), index=adata.obs_names, name=key)
+        genes = adata[:, key]
+        if genes.n_vars > 1:
+            msg = f"color={key!r} names {genes.n_vars} genes; call adata.var_names_make_unique() first"
+            raise ValueError(msg)
+        column = to_csr(genes.X if layer is None else genes.layers[layer]).toarray().ravel()
+        return pd.Series(column, index=adata.obs_names, name=key)
     msg = f"color={key!r} is neither in adata.obs, which has {listed(adata.obs.columns)}, nor in adata.var_names"
     raise KeyError(msg)
 

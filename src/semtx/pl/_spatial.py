@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from semtx import _keys
-from semtx._validate import check_anndata, check_key, check_number, coordinates, listed, resolve_table
+from semtx._validate import check_key, check_number, coordinates, listed, resolve_table
 from semtx.pl._figure import finish
 from semtx.pl._palette import NA_COLOR, category_colors
 from semtx.pl._section import draw_image, draw_spots, find_image, frame, pitch, values_of
@@ -114,7 +114,7 @@ def spatial(
     KeyError
         A key, gene, section or image does not exist.
     ValueError
-        `ax` is given for several panels, or a palette does not fit.
+        `ax` is given for several panels, a palette does not fit, or there is nothing to draw.
 
     Examples
     --------
@@ -127,10 +127,12 @@ def spatial(
     ['#0072b2', '#e69f00']
     """
     adata = resolve_table(adata, table_key)
-    check_anndata(adata)
     check_number("size", size, minimum=0, open_minimum=True)
     places = coordinates(adata, spatial_key)[:, :2]
     keys = [color] if color is None or isinstance(color, str) else list(color)
+    if not keys or not adata.n_obs:
+        msg = f"there is nothing to draw: {adata.n_obs} observations, {len(keys)} colours"
+        raise ValueError(msg)
     values = {key: values_of(adata, key, layer) for key in keys if key is not None}
     sections = _sections(adata, library_key, library_id)
     images = {name: find_image(adata, name, img_key) if img else None for name in sections}
