@@ -37,7 +37,7 @@ shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 for _notebook in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
     shutil.copy(_notebook, HERE / "notebooks")
 
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "generated", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 nb_execution_mode = "off"  # outputs are committed; the tests execute the notebooks
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
@@ -51,11 +51,26 @@ maximum_signature_line_length = 88
 napoleon_google_docstring = False
 napoleon_numpy_docstring = True
 napoleon_attr_annotations = False  # it reads NDArray[np.object_] as a link
+napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_use_param = True
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"
 copybutton_prompt_text = ">>> "
+
+
+def _presets_table() -> str:
+    """Write the presets as a table, from the one place that holds their values."""
+    from semtx.models import SEMST_PRESETS
+
+    lines = [f"| setting | {' | '.join(SEMST_PRESETS)} |", "|---" * (len(SEMST_PRESETS) + 1) + "|"]
+    fields = next(iter(SEMST_PRESETS.values())).__dataclass_fields__
+    lines += [f"| `{name}` | {' | '.join(str(getattr(p, name)) for p in SEMST_PRESETS.values())} |" for name in fields]
+    return "\n".join(lines) + "\n"
+
+
+(HERE / "generated").mkdir(exist_ok=True)
+(HERE / "generated" / "presets.md").write_text(_presets_table(), encoding="utf-8")
 
 _inventories = {
     "anndata": "anndata.readthedocs.io/en/stable",

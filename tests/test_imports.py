@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "get": SIDE_ROOMS,
     "pp": {"pp", "models", *SIDE_ROOMS},
     "tl": {"pp", "tl", "models", *SIDE_ROOMS},
-    "pl": {"pl", *SIDE_ROOMS},
+    "pl": {"pl", "get", *SIDE_ROOMS},
 }
 ROOT_MAY_IMPORT_ROOMS = {"__init__.py", "cli.py", "_demo.py"}
 HEAVY = {
