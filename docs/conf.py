@@ -50,8 +50,6 @@ python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
 napoleon_google_docstring = False
 napoleon_numpy_docstring = True
-napoleon_attr_annotations = False  # it reads NDArray[np.object_] as a link
-napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_use_param = True
 bibtex_bibfiles = ["references.bib"]
@@ -107,21 +105,20 @@ html_theme_options = {
 }
 
 
-def _list_returned_keys(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
-    """Set the keys of a Returns section as a definition list: napoleon reads them as names of variables."""
-    text = "\n".join(lines)
-    found = re.search(r"^Returns\n-+\n(.*?)(?=^\w[\w ]*\n-{3,}\n|\Z)", text, flags=re.MULTILINE | re.DOTALL)
-    if found:
-        # single backticks become literals; literals and roles stay
-        body = re.sub(
-            r"``.*?``|:[\w:]+:`[^`]*`|`[^`\n]+`",
-            lambda m: f"`{m[0]}`" if m[0][1] != "`" and m[0][0] == "`" else m[0],
-            found[1],
-        )
-        # two blank lines end the section before
-        lines[:] = f"{text[: found.start()]}\n\n.. rubric:: Returns\n\n{body}\n{text[found.end() :]}".split("\n")
+def _literals(text: str) -> str:
+    """Turn single backticks into literals; literals and roles stay."""
+    marked = re.compile(r"(``.*?``|:[\w:]+:`[^`]*`)|`([^`\n]+)`")
+    return marked.sub(lambda found: found[1] or f"``{found[2]}``", text)
+
+
+def _list_keys(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+    """Set Returns and Attributes as definition lists: napoleon takes each entry for the name of one variable."""
+    section = re.compile(r"^(Returns|Attributes)\n-+\n(.*?)(?=^\w[\w ]*\n-{3,}\n|\Z)", flags=re.MULTILINE | re.DOTALL)
+    # two blank lines end the section before
+    text = section.sub(lambda found: f"\n\n.. rubric:: {found[1]}\n\n{_literals(found[2])}\n", "\n".join(lines))
+    lines[:] = text.split("\n")
 
 
 def setup(app: Sphinx) -> None:
     """Run before napoleon, whose priority is 500."""
-    app.connect("autodoc-process-docstring", _list_returned_keys, priority=400)
+    app.connect("autodoc-process-docstring", _list_keys, priority=400)
