@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OPENAI_URL = "https://api.openai.com/v1"
+_MANY_TOKENS = 100_000  # above it the cost is told at the default verbosity
 
 
 class OpenAIEncoder:
@@ -113,7 +114,8 @@ class OpenAIEncoder:
         if cost.n_tokens > self._max_tokens:
             msg = f"{self.name} would be sent {cost}: more than max_tokens={self._max_tokens}; nothing was sent"
             raise ValueError(msg)
-        logger.info("sending to %s at %s: %s", self.name, self.identity["server"], cost)
+        tell = logger.warning if cost.n_tokens > _MANY_TOKENS else logger.info
+        tell("sending to %s at %s: %s", self.name, self.identity["server"], cost)
         self._approved.update(texts)
 
     def embed(self, texts: list[str]) -> NDArray[np.float32]:
