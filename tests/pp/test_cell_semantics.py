@@ -120,3 +120,98 @@ def test_bad_vectors(adata):
     adata.varm["gene_semantics"][0, 0] = np.nan
     with pytest.raises(ValueError, match="finite vectors"):
         st.pp.cell_semantics(adata)
+
+
+class Reader:
+    """Remembers what it reads; the vector says which genes of the panel are named."""
+
+    name, dimension, identity = "reader", 5, {"backend": "reader"}
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        self.seen += texts
+        panel = ["SNAP25", "MBP", "GFAP", "PLP1", "NRGN"]
+        return np.array([[gene in text for gene in panel] for text in texts], dtype=np.float32)
+
+
+def test_prompt_names_the_best_genes_best_first(adata):
+    reader = Reader()
+    st.pp.cell_semantics(adata, "prompt", n_top_genes=2, encoder=reader, prompt="{genes}")
+    counts = adata.X.toarray()
+    allowed = [0, 1, 2, 5, 6]
+    expected = []
+    for cell in counts:
+        best = sorted([g for g in allowed if cell[g]], key=lambda g: (-cell[g], adata.var_names[g]))[:2]
+        expected.append(", ".join(adata.var_names[g] for g in best))
+    assert sorted(reader.seen) == sorted(set(expected))  # equal lists are read once
+    assert adata.obsm["X_semantics"].sum(axis=1).tolist() == [len(text.split(", ")) for text in expected]
+    assert adata.uns["semantics"]["encoder"]["name"] == "reader"
+    assert not any("gene_semantics" in key for key in adata.uns)
+
+    again = Reader()
+    st.pp.cell_semantics(adata, "prompt", n_top_genes=2, encoder=again, prompt="{genes}")
+    assert again.seen == []
+
+
+def test_sentence_writes_official_symbols_in_upper_case(adata):
+    adata.var_names = ["Snap25.1", *adata.var_names[1:]]
+    adata.var["names"] = ["snap25", "MBP", "Gfap", "MT-CO1", "RPL3", "PLP1", "NRGN", "BLANK-1"]
+    reader = Reader()
+    st.pp.cell_semantics(adata, "sentence", encoder=reader, organism="human", gene_symbols="names", exclude=())
+    words = {word for text in reader.seen for word in text.split()}
+    assert words == {"SNAP25", "MBP", "GFAP", "MT-CO1", "RPL3", "PLP1", "NRGN", "BLANK-1"}
+    adata.var_names = ["Snap25", "Mbp", "Gfap", "mt-Co1", "Rpl3", "Plp1", "Nrgn", "clone.7"]
+    mouse = Reader()
+    st.pp.cell_semantics(adata, "sentence", encoder=mouse, organism="mouse")
+    assert {word for text in mouse.seen for word in text.split()} == {"Snap25", "Mbp", "Gfap", "Plp1", "Nrgn"}
+
+
+@pytest.mark.parametrize("method", ["prompt", "sentence"])
+def test_text_methods_need_an_encoder(adata, method):
+    with pytest.raises(ValueError, match="has text read: say by what, such as encoder="):
+        st.pp.cell_semantics(adata, method)
+
+
+def test_built_in_vectors_are_computed_where_there_are_none(tissue):
+    st.pp.cell_semantics(tissue)
+    assert tissue.obsm["X_semantics"].shape == (tissue.n_obs, 384)
+    alone = tissue.copy()
+    for key in list(alone.varm):
+        del alone.varm[key]
+    st.pp.gene_semantics(alone)
+    np.testing.assert_array_equal(alone.varm["gene_semantics"], tissue.varm["gene_semantics"])
+    assert {"gene_semantics_matched", "gene_semantics_match"} <= set(tissue.var)
+    assert tissue.uns["gene_semantics"]["organism"] == "human"
+
+
+def test_built_in_vectors_are_not_written_when_something_fails(tissue):
+    mask = np.zeros(tissue.n_vars, dtype=bool)
+    tissue.var_names = ["BLANK-1", *tissue.var_names[1:]]
+    mask[0] = True
+    with pytest.raises(ValueError, match="no gene is left"):
+        st.pp.cell_semantics(tissue, mask_var=mask)
+    assert not tissue.varm
+    assert "gene_semantics" not in tissue.uns
+
+
+def test_a_view_and_a_spatialdata_like_object(adata):
+    class Bag:
+        tables = {"table": adata}  # noqa: RUF012
+
+    st.pp.cell_semantics(Bag())
+    whole = adata.obsm["X_semantics"]
+    view = adata[:10]
+    made = st.pp.cell_semantics(view, copy=True, key_added="again")
+    np.testing.assert_allclose(made.obsm["again"], whole[:10], rtol=1e-5)
+    assert view.is_view
+
+
+def test_record_survives_h5ad_and_zarr(adata, tmp_path):
+    st.pp.cell_semantics(adata, "top_genes", n_top_genes=3, mask_var=np.ones(8, dtype=bool))
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    adata.write_zarr(tmp_path / "x.zarr")
+    for read in (ad.read_h5ad(tmp_path / "x.h5ad"), ad.read_zarr(tmp_path / "x.zarr")):
+        assert read.uns["semantics"]["params"]["n_top_genes"] == 3
+        assert read.uns["semantics"]["params"]["exclude"].tolist() == ["mitochondrial", "ribosomal", "control"]
