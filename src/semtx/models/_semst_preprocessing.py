@@ -125,8 +125,8 @@ class SemSTPreprocessing:
             config,
             ScaledExpression(**expression) if "scale" in expression else PrincipalComponents(**expression),
             PrincipalComponents(**semantics) if semantics else None,
-            float(arrays["input_scale"]),
-            float(arrays["semantic_scale"]),
+            arrays["input_scale"].item(),
+            arrays["semantic_scale"].item(),
         )
 
 

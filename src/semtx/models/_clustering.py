@@ -1,0 +1,222 @@
+"""Clustering of an embedding: mixture, k-means or Leiden, with k given or chosen without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from semtx._logging import logger
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy import sparse
+
+ClusterMethod = Literal["mixture", "kmeans", "leiden"]
+CLUSTER_METHODS: tuple[str, ...] = get_args(ClusterMethod)
+MAX_CLUSTERS = 20
+_N_INIT = 5
+_LEIDEN_NEIGHBORS = 15
+_BISECTIONS = 25
+
+
+@dataclass
+class Clustering:
+    """Labels and how they came about.
+
+    Attributes
+    ----------
+    labels
+        Cluster numbers from 0, largest cluster first, shape (n,).
+    report
+        Method, k asked and got, and what decided.
+    """
+
+    labels: NDArray[np.int64]
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+def cluster_embedding(
+    z: NDArray[np.floating],
+    n_clusters: int | None,
+    *,
+    method: ClusterMethod = "mixture",
+    resolution: float | None = None,
+    n_init: int = _N_INIT,
+    random_state: int = 0,
+) -> Clustering:
+    """Cluster an embedding.
+
+    Parameters
+    ----------
+    z
+        Embedding, shape (n, d).
+    n_clusters
+        Clusters wanted; ``None`` chooses without labels (see :func:`choose_n_clusters`; Leiden takes its resolution).
+    method
+        ``"mixture"``: Gaussian mixture with one covariance for all clusters; ``"kmeans"``; ``"leiden"`` on the graph of
+        15 nearest neighbours, whose resolution is bisected to the number wanted.
+    resolution
+        Resolution of Leiden, instead of ``n_clusters``.
+    n_init
+        Starts of mixture and k-means; the likeliest wins.
+    random_state
+        Seed.
+    """
+    report: dict[str, Any] = {"method": method, "n_clusters_asked": n_clusters, "criterion": "given"}
+    z = np.asarray(z, dtype=np.float64)
+    if method == "leiden":
+        labels, used = _leiden(z, n_clusters, resolution, random_state)
+        report |= {"resolution": used, "criterion": "resolution" if n_clusters is None else "given"}
+    else:
+        if n_clusters is None:
+            n_clusters, table = choose_n_clusters(z, method=method, random_state=random_state)
+            report |= {"criterion": "stability", "candidates": table}
+        labels = _partition(z, n_clusters, method, n_init, random_state)
+    labels = by_size(labels)
+    report["n_clusters"] = int(labels.max()) + 1
+    asked = report["n_clusters_asked"]
+    if asked is not None and report["n_clusters"] != asked:
+        logger.warning("asked for %d clusters, %s found %d", asked, method, report["n_clusters"])
+    return Clustering(labels, report)
+
+
+def choose_n_clusters(
+    z: NDArray[np.floating],
+    *,
+    method: ClusterMethod = "mixture",
+    candidates: range | None = None,
+    n_subsamples: int = 4,
+    random_state: int = 0,
+) -> tuple[int, dict[str, NDArray]]:
+    """Choose the number of clusters that other halves of the data confirm.
+
+    For each candidate k, two random halves are clustered independently, each partition is carried to all observations
+    by its mixture, and the two are compared by the adjusted Rand index; k is the largest one whose mean agreement is
+    within one standard error of the best.
+
+    Parameters
+    ----------
+    z
+        Embedding, shape (n, d).
+    method
+        Not ``"leiden"``.
+    candidates
+        Numbers to try; 2 to 20, and fewer where there are few observations.
+    n_subsamples
+        Pairs of halves.
+    random_state
+        Seed.
+
+    Returns
+    -------
+    The number, and a table of all: ``n_clusters``, ``stability`` and ``standard_error``.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    n = len(z)
+    candidates = range(2, min(MAX_CLUSTERS, max(n // 10, 2)) + 1) if candidates is None else candidates
+    generator = np.random.default_rng(random_state)
+    halves = [np.array_split(generator.permutation(n), 2) for _ in range(n_subsamples)]
+    means, errors = [], []
+    for k in candidates:
+        scores = []
+        for first, second in halves:
+            models = [_model(method, k, 2, random_state).fit(z[half]) for half in (first, second)]
+            scores.append(adjusted_rand_score(*(model.predict(z) for model in models)))
+        means.append(np.mean(scores))
+        errors.append(np.std(scores, ddof=1) / np.sqrt(n_subsamples))
+    best = int(np.argmax(means))
+    good = np.flatnonzero(np.asarray(means) >= means[best] - errors[best])
+    table = {
+        "n_clusters": np.asarray(candidates),
+        "stability": np.asarray(means, dtype=np.float32),
+        "standard_error": np.asarray(errors, dtype=np.float32),
+    }
+    return int(candidates[good.max()]), table
+
+
+def smooth_labels(labels: NDArray[np.integer], graph: sparse.csr_matrix, n_rounds: int) -> NDArray[np.int64]:
+    """Give each observation the commonest label among itself and its neighbours; a tie keeps its own.
+
+    Parameters
+    ----------
+    labels
+        Shape (n,), from 0.
+    graph
+        Spatial graph, CSR, shape (n, n).
+    n_rounds
+        How often.
+    """
+    from scipy import sparse
+
+    labels = np.asarray(labels, dtype=np.int64)
+    n = len(labels)
+    neighbors = sparse.csr_matrix((np.ones(graph.nnz), graph.indices, graph.indptr), shape=graph.shape)
+    for _ in range(n_rounds):
+        membership = sparse.csr_matrix((np.ones(n), (np.arange(n), labels)), shape=(n, labels.max() + 1))
+        votes = np.asarray((neighbors @ membership + 1.5 * membership).todense())
+        labels = votes.argmax(axis=1)
+    return labels
+
+
+def by_size(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Number clusters from the largest to the smallest; equal sizes in order of first appearance."""
+    _, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    order = np.lexsort((first, -sizes))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank[inverse]
+
+
+def _partition(
+    z: NDArray[np.floating], n_clusters: int, method: str, n_init: int, random_state: int
+) -> NDArray[np.int64]:
+    return _model(method, n_clusters, n_init, random_state).fit_predict(z)
+
+
+def _model(method: str, n_clusters: int, n_init: int, random_state: int) -> Any:
+    if method == "kmeans":
+        from sklearn.cluster import KMeans
+
+        return KMeans(n_clusters, n_init=n_init, random_state=random_state)
+    from sklearn.mixture import GaussianMixture
+
+    return GaussianMixture(n_clusters, covariance_type="tied", n_init=n_init, random_state=random_state)
+
+
+def _leiden(
+    z: NDArray[np.floating], n_clusters: int | None, resolution: float | None, random_state: int
+) -> tuple[NDArray[np.int64], float]:
+    import scanpy as sc
+    from anndata import AnnData
+
+    holder = AnnData(np.zeros((len(z), 0), dtype=np.float32), obsm={"z": z})
+    sc.pp.neighbors(holder, n_neighbors=min(_LEIDEN_NEIGHBORS, len(z) - 1), use_rep="z", random_state=random_state)
+
+    def partition(at: float) -> NDArray[np.int64]:
+        sc.tl.leiden(
+            holder, resolution=at, flavor="igraph", n_iterations=2, directed=False, random_state=random_state
+        )
+        return holder.obs["leiden"].cat.codes.to_numpy().astype(np.int64)
+
+    if n_clusters is None:
+        used = 1.0 if resolution is None else resolution
+        return partition(used), used
+    # twice the resolution until there are enough clusters, then bisection
+    low, high = 0.0, 0.5
+    labels = partition(high)
+    while labels.max() + 1 < n_clusters and high < 64:
+        low, high = high, 2 * high
+        labels = partition(high)
+    best, used = labels, high
+    for _ in range(_BISECTIONS):
+        if best.max() + 1 == n_clusters:
+            break
+        middle = (low + high) / 2
+        labels = partition(middle)
+        if abs(labels.max() + 1 - n_clusters) <= abs(best.max() + 1 - n_clusters):
+            best, used = labels, middle
+        low, high = (middle, high) if labels.max() + 1 < n_clusters else (low, middle)
+    return best, used

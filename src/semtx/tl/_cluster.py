@@ -1,0 +1,157 @@
+"""``tl.cluster``: clusters of any embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from semtx import _keys
+from semtx._record import labels_to_categorical, run_record, working_copy, write_results
+from semtx._validate import (
+    check_anndata,
+    check_choice,
+    check_integer,
+    check_key,
+    check_n_clusters,
+    check_number,
+    resolve_table,
+)
+from semtx.models._clustering import CLUSTER_METHODS, ClusterMethod, by_size, cluster_embedding, smooth_labels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+    from scipy import sparse
+
+
+def cluster(
+    adata: AnnData,
+    n_clusters: int | None = None,
+    *,
+    use_rep: str = "X_pca",
+    method: ClusterMethod = "mixture",
+    resolution: float | None = None,
+    n_init: int = 5,
+    n_smoothing: int = 0,
+    neighbors_key: str = _keys.SPATIAL_NEIGHBORS,
+    key_added: str = _keys.CLUSTER,
+    random_state: int = 0,
+    table_key: str | None = None,
+    copy: bool = False,
+) -> AnnData | None:
+    """Cluster an embedding into exactly ``n_clusters``, or as many as the data confirm; no label is read.
+
+    Parameters
+    ----------
+    adata
+        AnnData with an embedding.
+    n_clusters
+        Number of clusters. ``None`` chooses it: the largest number on which two random halves of the observations,
+        clustered apart, agree as well as on the best number (mixture and k-means), or what ``resolution`` gives (Leiden).
+    use_rep
+        Key of the embedding in ``adata.obsm``.
+    method
+        ``"mixture"``: Gaussian mixture with one covariance matrix for all clusters, which does not mind that an
+        embedding's dimensions differ in spread; ``"kmeans"``; ``"leiden"`` on 15 nearest neighbours, its resolution
+        bisected until it gives ``n_clusters`` (a warning says so where it cannot).
+    resolution
+        Resolution of Leiden, in place of ``n_clusters``; 1 where neither is given.
+    n_init
+        Starts of mixture and k-means, of which the likeliest is kept.
+    n_smoothing
+        Rounds in which each observation takes the commonest label among itself and its spatial neighbours.
+    neighbors_key
+        Spatial graph for smoothing, as ``squidpy.gr.spatial_neighbors`` writes it in ``adata.uns``.
+    key_added
+        Key in ``adata.obs`` and ``adata.uns``.
+    random_state
+        Seed.
+    table_key
+        Table to use, where ``adata`` is a SpatialData object.
+    copy
+        Return a new AnnData and leave the input untouched.
+
+    Returns
+    -------
+    Returns `None` if `copy=False`, else an `AnnData`. Sets the following fields:
+
+    `adata.obs['cluster' | key_added]` : `pandas.Categorical` (categories `str`: '0', '1', ... from the largest)
+        Clusters.
+    `adata.uns['cluster' | key_added]` : `dict`
+        Method, number asked, number got, criterion, and the table of candidates where the number was chosen.
+
+    Raises
+    ------
+    KeyError
+        ``use_rep`` or ``neighbors_key`` does not exist.
+    ValueError
+        ``n_clusters`` is below 2 or above the number of observations; the embedding has NaN; ``resolution`` is given with
+        another method than Leiden.
+
+    Examples
+    --------
+    >>> import scanpy as sc
+    >>> import semtx as st
+    >>> adata = st.datasets.tissue(n_obs=200)
+    >>> sc.pp.pca(adata, n_comps=10)
+    >>> st.tl.cluster(adata, 5)
+    >>> adata.obs["cluster"].cat.categories.tolist()
+    ['0', '1', '2', '3', '4']
+    """
+    adata = resolve_table(adata, table_key)
+    check_anndata(adata)
+    check_n_clusters(n_clusters, adata.n_obs)
+    check_clustering(method, resolution, n_clusters)
+    check_integer("n_init", n_init, minimum=1)
+    check_integer("n_smoothing", n_smoothing, minimum=0)
+    z = representation(adata, use_rep)
+    graph = spatial_connectivities(adata, neighbors_key) if n_smoothing else None
+    found = cluster_embedding(
+        z, n_clusters, method=method, resolution=resolution, n_init=n_init, random_state=random_state
+    )
+    labels = found.labels if graph is None else by_size(smooth_labels(found.labels, graph, n_smoothing))
+    params = {
+        "use_rep": use_rep,
+        "n_clusters": n_clusters,
+        "method": method,
+        "resolution": resolution,
+        "n_init": n_init,
+        "n_smoothing": n_smoothing,
+        "random_state": random_state,
+    }
+    record = run_record("tl.cluster", params, **found.report)
+    adata = working_copy(adata) if copy else adata
+    write_results(adata, obs={key_added: labels_to_categorical(labels)}, uns={key_added: record})
+    return adata if copy else None
+
+
+def check_clustering(method: str, resolution: float | None, n_clusters: int | None) -> None:
+    """Check what clustering functions have in common."""
+    check_choice("method", method, CLUSTER_METHODS)
+    if resolution is None:
+        return
+    check_number("resolution", resolution, minimum=0, open_minimum=True)
+    if method != "leiden" or n_clusters is not None:
+        msg = "resolution belongs to method='leiden' without n_clusters; give n_clusters or resolution, not both"
+        raise ValueError(msg)
+
+
+def representation(adata: AnnData, use_rep: str) -> NDArray[np.float64]:
+    """Return a finite embedding, shape (n_obs, d)."""
+    fix = "compute it first, such as sc.pp.pca(adata) for 'X_pca' or st.tl.semst(adata) for 'X_semst'"
+    z = np.asarray(check_key(adata, "obsm", use_rep, parameter="use_rep", fix=fix), dtype=np.float64)
+    if z.ndim != 2 or not np.isfinite(z).all():
+        msg = f"adata.obsm[{use_rep!r}] must be a matrix without NaN or infinite values"
+        raise ValueError(msg)
+    return z
+
+
+def spatial_connectivities(adata: AnnData, neighbors_key: str) -> sparse.csr_matrix:
+    """Return the graph that squidpy or scanpy wrote under ``uns[neighbors_key]``, CSR."""
+    from scipy import sparse
+
+    fix = "run squidpy.gr.spatial_neighbors(adata) first"
+    entry = check_key(adata, "uns", neighbors_key, parameter="neighbors_key", fix=fix)
+    graph = check_key(adata, "obsp", entry["connectivities_key"], fix=fix)
+    return sparse.csr_matrix(graph)

@@ -1,0 +1,250 @@
+"""``tl.semst``: tissue domains guided by what the genes mean."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from semtx import _keys
+from semtx._counts import find_counts
+from semtx._logging import logger
+from semtx._record import labels_to_categorical, run_record, working_copy, write_results
+from semtx._settings import ACCELERATORS
+from semtx._validate import (
+    check_anndata,
+    check_choice,
+    check_integer,
+    check_n_clusters,
+    check_number,
+    coordinates,
+    resolve_table,
+)
+from semtx.graphs import graph_report, is_grid
+from semtx.models._clustering import ClusterMethod, by_size, cluster_embedding, smooth_labels
+from semtx.models._semst_config import SemSTConfig, resolve_preset
+from semtx.tl._cluster import check_clustering
+from semtx.tl._semst_inputs import find_graph, find_library, find_semantics, select_genes
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+
+def semst(
+    adata: AnnData,
+    n_clusters: int | None = None,
+    *,
+    preset: str | SemSTConfig = "default",
+    semantics: str | None = "auto",
+    layer: str | None = None,
+    spatial_key: str = _keys.SPATIAL,
+    library_key: str | None = None,
+    neighbors_key: str | None = None,
+    mask_var: str | NDArray[np.bool_] | None = None,
+    n_top_genes: int | None = None,
+    n_neighbors: int | None = None,
+    spatial_loss: Literal["closed_form", "exact"] | None = None,
+    max_epochs: int | None = None,
+    learning_rate: float | None = None,
+    cluster_method: ClusterMethod = "mixture",
+    resolution: float | None = None,
+    n_smoothing: int = 0,
+    store_modulation: bool = False,
+    key_added: str = _keys.SEMST,
+    random_state: int = 0,
+    accelerator: str | None = None,
+    devices: int = 1,
+    show_progress_bar: bool | None = None,
+    table_key: str | None = None,
+    copy: bool = False,
+) -> AnnData | None:
+    """Find the domains of a tissue section from expression, position and what the genes mean.
+
+    A graph network embeds each spot; the meaning of its genes modulates the embedding element by element (FSM); a
+    zero-inflated negative binomial decoder reconstructs its counts; the embedding is clustered. No label is read: the
+    length of training is fixed, and the weights of the last epoch are used.
+
+    Parameters
+    ----------
+    adata
+        Raw counts of spots or cells, with coordinates. The values are never changed.
+    n_clusters
+        Number of domains; ``None`` chooses it without labels, see :func:`semtx.tl.cluster`.
+    preset
+        ``"default"``: the recipe we measured to be best: each spot is predicted from the rings of spots around it, so
+        that only what the tissue shares is kept. ``"paper"`` and ``"reference"``: the method as published and as the
+        authors' code has it, without its use of labels; they take the authors' settings for spots on a grid or for
+        cells, by what the coordinates look like. Or a :class:`semtx.models.SemSTConfig` of your own.
+    semantics
+        ``"auto"``: ``obsm["X_semantics"]`` where :func:`semtx.pp.cell_semantics` wrote it, else computed on the side
+        with the built-in gene vectors. Any other key of ``obsm``. ``None``: no semantics. Controls: ``"shuffled"``,
+        gene vectors permuted over the genes that have one, and ``"random"``, Gaussian gene vectors of the same norms.
+    layer
+        Layer with raw counts; ``None`` looks in ``layers["counts"]``, then ``X``, then ``raw``.
+    spatial_key
+        Key of the coordinates in ``adata.obsm``, in any unit.
+    library_key
+        Column of ``adata.obs`` that names the section, where there are several: no edge joins two, all are embedded
+        together and share their domains. Batch effects are not corrected.
+    neighbors_key
+        Entry of ``adata.uns`` with a spatial graph, as ``squidpy.gr.spatial_neighbors`` writes it. ``None`` uses
+        ``"spatial_neighbors"`` where it exists, else builds a graph and writes it there.
+    mask_var
+        Genes to use: a boolean column of ``adata.var`` or a boolean array; ``None`` takes the ``n_top_genes`` most
+        variable ones.
+    n_top_genes, n_neighbors, spatial_loss, max_epochs, learning_rate
+        Settings of the preset to change, see :class:`semtx.models.SemSTConfig`. ``spatial_loss="exact"`` sums the
+        spatial term over all pairs, in O(n^2) time; ``"closed_form"`` is within 6e-4 per pair of it, in O(n).
+    cluster_method, resolution, n_smoothing
+        ``method``, ``resolution`` and ``n_smoothing`` of :func:`semtx.tl.cluster`.
+    store_modulation
+        Write the scales and shifts of the modulation too.
+    key_added
+        Key in ``adata.obs`` and ``adata.uns``; the embedding is ``X_`` and this key.
+    random_state
+        Seed. The same seed on the same CPU gives the same labels.
+    accelerator, devices
+        ``"auto"`` (CUDA where available, else CPU), ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"mps"``; ``None`` takes
+        ``semtx.settings.accelerator``. Number of devices.
+    show_progress_bar
+        ``None`` shows it in a terminal and in a notebook.
+    table_key
+        Table to use, where ``adata`` is a SpatialData object.
+    copy
+        Return a new AnnData and leave the input untouched.
+
+    Returns
+    -------
+    Returns `None` if `copy=False`, else an `AnnData`. Sets the following fields:
+
+    `adata.obs['semst' | key_added]` : `pandas.Categorical` (categories `str`: '0', '1', ... from the largest)
+        Domains.
+    `adata.obsm['X_semst' | f'X_{key_added}']` : `numpy.ndarray` (dtype `float32`, shape `(n_obs, latent_dim)`)
+        Embedding.
+    `adata.obsm['semst_modulation' | f'{key_added}_modulation']` : `numpy.ndarray` (dtype `float32`)
+        With ``store_modulation``: scales alpha, then shifts beta, side by side.
+    `adata.uns['semst' | key_added]` : `dict`
+        Run record: parameters, configuration, versions, graph report, losses, stop reason, clustering, seconds.
+    `adata.obsp['spatial_connectivities']`, `adata.obsp['spatial_distances']`, `adata.uns['spatial_neighbors']`
+        Spatial graph in squidpy's own keys, where it had to be built.
+
+    Raises
+    ------
+    KeyError
+        A key, column or layer does not exist.
+    TypeError
+        ``n_clusters`` is not a whole number.
+    ValueError
+        Raw counts cannot be found, coordinates are not finite, names are not unique, or a parameter is out of range.
+    FloatingPointError
+        A loss is no longer finite.
+
+    References
+    ----------
+    SemST :cite:p:`Long2026`: semantic modulation, equation 9; losses, equations 10 to 13.
+
+    Examples
+    --------
+    >>> import semtx as st
+    >>> adata = st.datasets.tissue(n_obs=300)
+    >>> st.tl.semst(adata, n_clusters=5, max_epochs=10, accelerator="cpu")
+    >>> adata.obs["semst"].cat.categories.tolist()
+    ['0', '1', '2', '3', '4']
+    """
+    started = time.perf_counter()
+    adata = resolve_table(adata, table_key)
+    check_anndata(adata)
+    check_n_clusters(n_clusters, adata.n_obs)
+    check_clustering(cluster_method, resolution, n_clusters)
+    check_integer("n_smoothing", n_smoothing, minimum=0)
+    check_integer("n_top_genes", n_top_genes, minimum=2, optional=True)
+    check_integer("n_neighbors", n_neighbors, minimum=1, optional=True)
+    check_integer("max_epochs", max_epochs, minimum=1, optional=True)
+    check_integer("random_state", random_state, minimum=0)
+    check_choice("accelerator", accelerator, [*ACCELERATORS, None])
+    if learning_rate is not None:
+        check_number("learning_rate", learning_rate, minimum=0, open_minimum=True)
+    if spatial_loss is not None:
+        check_choice("spatial_loss", spatial_loss, ("closed_form", "exact"))
+    positions = coordinates(adata, spatial_key)
+    library = find_library(adata, library_key)
+    changes = {
+        "n_top_genes": n_top_genes,
+        "n_neighbors": n_neighbors,
+        "spatial_loss": spatial_loss,
+        "max_epochs": max_epochs,
+        "learning_rate": learning_rate,
+    }
+    if isinstance(preset, SemSTConfig):
+        config = preset.updated(**changes)
+    else:
+        config = resolve_preset(preset, grid=is_grid(positions), **changes)
+
+    counts = find_counts(adata, layer=layer)
+    genes = select_genes(adata, counts.matrix, mask_var, config.n_top_genes)
+    n_empty = int((counts.matrix[:, genes].getnnz(axis=1) == 0).sum())
+    if n_empty:
+        logger.warning("%d observations have no counts in the genes used; they are kept", n_empty)
+    graph, fields = find_graph(
+        adata,
+        positions,
+        library,
+        config,
+        neighbors_key=neighbors_key,
+        origin={"spatial_key": spatial_key, "library_key": library_key or ""},
+    )
+    report = graph_report(graph)
+    meaning, source = find_semantics(adata, counts.matrix, semantics, config, random_state)
+
+    from semtx.models._semst import SemST
+
+    model = SemST(config, random_state=random_state, accelerator=accelerator, devices=devices)
+    x, names = counts.matrix[:, genes], adata.var_names[genes].tolist()
+    model.fit(x, graph, meaning, gene_names=names, show_progress_bar=show_progress_bar)
+    z = model.embed(x, graph, meaning)
+    found = cluster_embedding(
+        z, n_clusters, method=cluster_method, resolution=resolution, random_state=random_state
+    )
+    labels = by_size(smooth_labels(found.labels, graph, n_smoothing)) if n_smoothing else found.labels
+
+    obsm = {_keys.embedding(key_added): z}
+    if store_modulation:
+        if meaning is None:
+            msg = "store_modulation=True needs semantics, and semantics=None leaves them out"
+            raise ValueError(msg)
+        obsm[key_added + _keys.MODULATION_SUFFIX] = np.hstack(model.modulation(graph, meaning))
+    params = {
+        "n_clusters": n_clusters,
+        "preset": preset if isinstance(preset, str) else "custom",
+        "semantics": semantics,
+        "layer": layer,
+        "spatial_key": spatial_key,
+        "library_key": library_key,
+        "neighbors_key": neighbors_key,
+        "mask_var": mask_var if isinstance(mask_var, str) or mask_var is None else "array",
+        "cluster_method": cluster_method,
+        "resolution": resolution,
+        "n_smoothing": n_smoothing,
+        "random_state": random_state,
+    }
+    record = run_record(
+        "tl.semst",
+        params,
+        config=asdict(config),
+        counts=counts.source,
+        counts_kind=counts.kind,
+        n_genes=len(genes),
+        n_empty=n_empty,
+        semantics_source=source,
+        graph=report,
+        clustering=found.report,
+        **model.record.as_dict(),
+        seconds=time.perf_counter() - started,
+    )
+    adata = working_copy(adata) if copy else adata
+    fields["uns"] = {**fields.get("uns", {}), key_added: record}
+    write_results(adata, obs={key_added: labels_to_categorical(labels)}, obsm=obsm, **fields)
+    return adata if copy else None

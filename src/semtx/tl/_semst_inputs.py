@@ -1,0 +1,167 @@
+"""What ``tl.semst`` reads: genes, spatial graph and semantics, each found in the AnnData or made on the side."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+
+from semtx import _keys
+from semtx._logging import logger
+from semtx._validate import check_key, gene_mask
+from semtx.graphs import spatial_graph
+from semtx.tl._cluster import spatial_connectivities
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from semtx.models import SemSTConfig
+
+Semantics = Literal["auto", "shuffled", "random"]
+_MADE_BY = "semtx"
+
+
+def select_genes(
+    adata: AnnData, counts: sparse.csr_matrix, mask_var: str | NDArray[np.bool_] | None, n_top_genes: int
+) -> NDArray[np.intp]:
+    """Return the genes the network reads: ``mask_var`` as it is, else the highly variable ones, else all."""
+    mask = gene_mask(adata, mask_var) & (counts.getnnz(axis=0) > 0)
+    if mask.sum() < 2:
+        msg = f"only {mask.sum()} of {adata.n_vars} genes have counts and are in mask_var; SemST needs two or more"
+        raise ValueError(msg)
+    genes = np.flatnonzero(mask)
+    if mask_var is not None or len(genes) <= n_top_genes:
+        return genes
+    import scanpy as sc
+
+    holder = AnnData(counts[:, genes])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            sc.pp.highly_variable_genes(holder, flavor="seurat_v3", n_top_genes=n_top_genes)
+        except ValueError as error:
+            # its local regression is singular where many genes share one mean
+            logger.info("seurat_v3 could not rank genes (%s); the flavour 'seurat' does", error)
+            sc.pp.normalize_total(holder, target_sum=1e4)
+            sc.pp.log1p(holder)
+            sc.pp.highly_variable_genes(holder, flavor="seurat", n_top_genes=n_top_genes)
+    return genes[holder.var["highly_variable"].to_numpy()]
+
+
+def find_library(adata: AnnData, library_key: str | None) -> pd.Series | None:
+    """Return the section of each observation."""
+    if library_key is None:
+        return None
+    library = check_key(adata, "obs", library_key, parameter="library_key")
+    if library.isna().any():
+        msg = f"adata.obs[{library_key!r}] has {int(library.isna().sum())} missing values; every spot needs a section"
+        raise ValueError(msg)
+    return library.astype("category")
+
+
+def find_graph(
+    adata: AnnData,
+    coordinates: NDArray[np.floating],
+    library: pd.Series | None,
+    config: SemSTConfig,
+    *,
+    neighbors_key: str | None,
+    origin: dict[str, Any],
+) -> tuple[sparse.csr_matrix, dict[str, dict[str, Any]]]:
+    """Return the spatial graph, and what to write where it had to be built.
+
+    A graph of the user's own is used as it is; one that an earlier call built is used again if it was built in the
+    same way, told by ``origin``.
+    """
+    made = {"made_by": _MADE_BY, "n_neighbors": config.n_neighbors, "radius_in_pitches": config.radius or 0.0, **origin}
+    key = _keys.SPATIAL_NEIGHBORS if neighbors_key is None else neighbors_key
+    if neighbors_key is not None or key in adata.uns:
+        params = check_key(adata, "uns", key, parameter="neighbors_key").get("params", {})
+        if params.get("made_by") != _MADE_BY or all(params.get(name) == value for name, value in made.items()):
+            return _within_sections(spatial_connectivities(adata, key), library), {}
+    holder = spatial_graph(coordinates, library=library, n_neighbors=config.n_neighbors, radius=config.radius)
+    entry = dict(holder.uns[_keys.SPATIAL_NEIGHBORS])
+    entry["params"] = {**{name: value for name, value in entry["params"].items() if value is not None}, **made}
+    graph = holder.obsp[_keys.SPATIAL_CONNECTIVITIES]
+    fields = {
+        "obsp": {name: holder.obsp[name] for name in (_keys.SPATIAL_CONNECTIVITIES, _keys.SPATIAL_DISTANCES)},
+        "uns": {_keys.SPATIAL_NEIGHBORS: entry},
+    }
+    return graph, fields
+
+
+def find_semantics(
+    adata: AnnData,
+    counts: sparse.csr_matrix,
+    semantics: str | None,
+    config: SemSTConfig,
+    random_state: int,
+) -> tuple[NDArray[np.float32] | None, str]:
+    """Return the semantics of each observation, shape (n_obs, d), and where they come from."""
+    if semantics is None:
+        return None, "none"
+    if semantics not in ("auto", "shuffled", "random"):
+        return _stored(adata, semantics), f"obsm[{semantics!r}]"
+    if semantics == "auto" and _keys.CELL_SEMANTICS in adata.obsm:
+        return _stored(adata, _keys.CELL_SEMANTICS), f"obsm[{_keys.CELL_SEMANTICS!r}]"
+    from semtx.pp import cell_semantics, gene_semantics
+
+    # a holder of its own: nothing of it is written into the user's object
+    holder = AnnData(counts, var=adata.var.copy())
+    if _keys.GENE_SEMANTICS in adata.varm:
+        holder.varm[_keys.GENE_SEMANTICS] = np.asarray(adata.varm[_keys.GENE_SEMANTICS], dtype=np.float32)
+        source = f"varm[{_keys.GENE_SEMANTICS!r}]"
+    else:
+        try:
+            gene_semantics(holder)
+        except ValueError as error:
+            msg = f"{error} Or leave semantics out with semantics=None."
+            raise ValueError(msg) from error
+        source = "built-in gene vectors"
+    if semantics != "auto":
+        vectors = holder.varm[_keys.GENE_SEMANTICS]
+        holder.varm[_keys.GENE_SEMANTICS] = control_vectors(vectors, semantics, random_state)
+        source = f"{source}, {semantics}"
+    method = "weighted" if config.n_semantic_genes is None else "top_genes"
+    n_genes = None if config.n_semantic_genes is None else min(config.n_semantic_genes, adata.n_vars)
+    cell_semantics(holder, method, n_top_genes=n_genes, ranking=config.gene_ranking)
+    return holder.obsm[_keys.CELL_SEMANTICS], source
+
+
+def control_vectors(vectors: NDArray[np.float32], control: str, random_state: int) -> NDArray[np.float32]:
+    """Return gene vectors that mean nothing: permuted over the genes that have one, or Gaussian of the same norms."""
+    generator = np.random.default_rng(random_state)
+    has_vector = np.flatnonzero(vectors.any(axis=1))
+    meaningless = np.zeros_like(vectors)
+    if control == "shuffled":
+        meaningless[has_vector] = vectors[generator.permutation(has_vector)]
+        return meaningless
+    noise = generator.standard_normal((len(has_vector), vectors.shape[1])).astype(np.float32)
+    norms = np.linalg.norm(vectors[has_vector], axis=1, keepdims=True)
+    meaningless[has_vector] = noise / np.linalg.norm(noise, axis=1, keepdims=True) * norms
+    return meaningless
+
+
+def _stored(adata: AnnData, key: str) -> NDArray[np.float32]:
+    fix = "use 'auto', 'shuffled', 'random' or None, or compute it with st.pp.cell_semantics(adata)"
+    values = np.asarray(check_key(adata, "obsm", key, parameter="semantics", fix=fix), dtype=np.float32)
+    if values.ndim != 2 or not np.isfinite(values).all():
+        msg = f"adata.obsm[{key!r}] must be a matrix without NaN or infinite values to serve as semantics"
+        raise ValueError(msg)
+    return values
+
+
+def _within_sections(graph: sparse.csr_matrix, library: pd.Series | None) -> sparse.csr_matrix:
+    if library is None:
+        return graph
+    edges = graph.tocoo()
+    codes = library.cat.codes.to_numpy()
+    inside = codes[edges.row] == codes[edges.col]
+    if inside.all():
+        return graph
+    logger.warning("%d edges of the spatial graph join different sections; they are not used", int((~inside).sum()))
+    return sparse.csr_matrix((edges.data[inside], (edges.row[inside], edges.col[inside])), shape=graph.shape)
