@@ -222,9 +222,6 @@ def _check_any(candidates: NDArray[np.bool_], condition: str) -> None:
         raise ValueError(msg)
 
 
-
-
-
 def _text_encoder(
     method: str, encoder: str | Path | Encoder | None, store: EmbeddingStore | str | Path | None
 ) -> tuple[Encoder, EmbeddingStore]:
