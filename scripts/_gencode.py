@@ -23,8 +23,9 @@ def read_gencode(folder: Path, organism: str) -> pd.DataFrame:
 
 
 def update(table: pd.DataFrame, gencode: pd.DataFrame, organism: str) -> pd.DataFrame:
-    """Take over GENCODE's symbols of known genes, then append its genes that no row resolves."""
-    return _add_missing_genes(_take_symbols(table.fillna(""), gencode, organism), gencode, organism)
+    """Take over GENCODE's symbols and identifiers of known genes, then append its genes that no row resolves."""
+    table = _take_identifiers(_take_symbols(table.fillna(""), gencode, organism), gencode)
+    return _add_missing_genes(table, gencode, organism)
 
 
 def _take_symbols(table: pd.DataFrame, gencode: pd.DataFrame, organism: str) -> pd.DataFrame:
@@ -40,6 +41,13 @@ def _take_symbols(table: pd.DataFrame, gencode: pd.DataFrame, organism: str) -> 
         return table.assign(aliases=table["aliases"].where(new.isna(), new + "|" + table["aliases"]))
     aliases = table["aliases"].where(new.isna(), table["symbol"] + "|" + table["aliases"])
     return table.assign(symbol=new.fillna(table["symbol"]), aliases=aliases)
+
+
+def _take_identifiers(table: pd.DataFrame, gencode: pd.DataFrame) -> pd.DataFrame:
+    """Fill in Ensembl ids by symbol, where both sides have one gene of it."""
+    free = gencode[~gencode["symbol"].duplicated(keep=False) & ~gencode["ensembl_id"].isin(table["ensembl_id"])]
+    found = table["symbol"].map(free.set_index("symbol")["ensembl_id"]).where(~table["symbol"].duplicated(keep=False))
+    return table.assign(ensembl_id=table["ensembl_id"].where(table["ensembl_id"] != "", found.fillna("")))
 
 
 def _add_missing_genes(table: pd.DataFrame, gencode: pd.DataFrame, organism: str) -> pd.DataFrame:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from semtx.semantics._table import shared_gene_table
@@ -17,49 +16,60 @@ NONE = -1
 AMBIGUOUS = -2
 
 
-@dataclass(frozen=True)
 class GeneIndex:
-    """Names to rows of a facts table; the folded ones have upper-case keys.
+    """Names to rows of a facts table, each dictionary made when it is first asked for; the folded ones have upper-case keys.
 
     A name that several genes share maps to `AMBIGUOUS`, except for official symbols, where the table's first row stands.
     """
 
-    symbols: dict[str, int]
-    aliases: dict[str, int]
-    ensembl: dict[str, int]
-    folded_symbols: dict[str, int]
-    folded_aliases: dict[str, int]
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._table = table
 
+    @cached_property
+    def symbols(self) -> dict[str, int]:
+        """Official symbols."""
+        return _first(self._table["symbol"].tolist())
 
-def make_index(table: pd.DataFrame) -> GeneIndex:
-    """Index a facts table with the columns ``symbol``, ``aliases`` and ``ensembl_id``."""
-    symbols: dict[str, int] = {}
-    ensembl: dict[str, int] = {}
-    for row, (symbol, identifier) in enumerate(zip(table["symbol"], table["ensembl_id"], strict=True)):
-        symbols.setdefault(symbol, row)
-        if identifier:
-            ensembl.setdefault(identifier, row)
-    # Rows that repeat a symbol stand for the first one, so that their common aliases are not ambiguous.
-    first = [symbols[symbol] for symbol in table["symbol"]]
-    pairs = [
-        (alias, row)
-        for aliases, row in zip(table["aliases"], first, strict=True)
-        if aliases
-        for alias in aliases.split("|")
-    ]
-    return GeneIndex(
-        symbols=symbols,
-        aliases=_unique(pairs),
-        ensembl=ensembl,
-        folded_symbols=_unique((symbol.upper(), row) for symbol, row in symbols.items()),
-        folded_aliases=_unique((alias.upper(), row) for alias, row in pairs),
-    )
+    @cached_property
+    def ensembl(self) -> dict[str, int]:
+        """Ensembl ids, without version."""
+        places = _first(self._table["ensembl_id"].tolist())
+        places.pop("", None)
+        return places
+
+    @cached_property
+    def aliases(self) -> dict[str, int]:
+        """Other symbols."""
+        return _unique(self._alias_rows)
+
+    @cached_property
+    def folded_symbols(self) -> dict[str, int]:
+        """Official symbols in upper case."""
+        return _unique((symbol.upper(), row) for symbol, row in self.symbols.items())
+
+    @cached_property
+    def folded_aliases(self) -> dict[str, int]:
+        """Other symbols in upper case."""
+        return _unique((alias.upper(), row) for alias, row in self._alias_rows)
+
+    @cached_property
+    def _alias_rows(self) -> list[tuple[str, int]]:
+        # Rows that repeat a symbol stand for the first one, so that their common aliases are not ambiguous.
+        rows = map(self.symbols.__getitem__, self._table["symbol"].tolist())
+        aliases = self._table["aliases"].tolist()
+        return [(alias, row) for names, row in zip(aliases, rows, strict=True) if names for alias in names.split("|")]
 
 
 @lru_cache(maxsize=2)
 def gene_index(organism: str) -> GeneIndex:
     """Return the index of the facts table that the package ships."""
-    return make_index(shared_gene_table(organism))
+    return GeneIndex(shared_gene_table(organism))
+
+
+def _first(names: list[str]) -> dict[str, int]:
+    # Later entries of a dictionary overwrite earlier ones, so that the first row of a name comes last.
+    last = len(names) - 1
+    return {name: last - place for place, name in enumerate(reversed(names))}
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semtx._validate import check_choice, listed
-from semtx.semantics._index import AMBIGUOUS, NONE, GeneIndex, gene_index, make_index
+from semtx.semantics._index import AMBIGUOUS, NONE, GeneIndex, gene_index
 from semtx.semantics._organism import detect_organism
 from semtx.semantics._table import ORGANISMS, shared_gene_table
 
@@ -131,7 +131,7 @@ def match_genes(
         table, index = shared_gene_table(organism), gene_index(organism)
     else:
         table = _completed(table)
-        index = make_index(table)
+        index = GeneIndex(table)
 
     rows = np.full(len(asked), NONE, dtype=np.intp)
     method = np.full(len(asked), "none", dtype=object)
