@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from semtx.semantics import EmbeddingStore, Prompt
-from semtx.semantics._cell_text import gene_sentences, prompt_semantics, sentence_semantics
+from semtx.semantics._cell_text import gene_sentences, prompt_semantics, resolve_prompt, sentence_semantics
 
 
 class Letters:
@@ -48,12 +48,16 @@ def store(tmp_path) -> EmbeddingStore:
     return EmbeddingStore(tmp_path)
 
 
+def read(cells, encoder, store, *, prompt=None, context="") -> np.ndarray:
+    return prompt_semantics(cells, encoder, store, prompt=resolve_prompt(prompt, encoder), context=context)
+
+
 CELLS = [["A", "B"], [], ["B", "A"], ["A", "B"]]
 
 
 def test_a_causal_model_gets_prompt_and_list_apart(store):
     encoder = Causal()
-    vectors = prompt_semantics(CELLS, encoder, store, context="Of the brain.")
+    vectors = read(CELLS, encoder, store, context="Of the brain.")
     assert encoder.seen == ["A, B", "B, A"]
     assert encoder.made.prompt == Prompt().around("Of the brain.")
     np.testing.assert_array_equal(vectors, [[1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]])
@@ -61,7 +65,7 @@ def test_a_causal_model_gets_prompt_and_list_apart(store):
 
 def test_any_other_encoder_reads_plain_text(store):
     encoder = Letters()
-    prompt_semantics(CELLS, encoder, store)
+    read(CELLS, encoder, store)
     assert len(encoder.seen) == 2
     assert encoder.seen[0].endswith(": A, B.")
     assert "<|im_start|>" not in encoder.seen[0]
@@ -69,15 +73,15 @@ def test_any_other_encoder_reads_plain_text(store):
 
 def test_a_prompt_of_the_users_own(store):
     encoder = Letters()
-    prompt_semantics([["A"]], encoder, store, prompt="D? {genes}!")
-    prompt_semantics([["A"]], encoder, store, prompt=Prompt(user="D: {genes}", system="C", chatml=False))
+    read([["A"]], encoder, store, prompt="D? {genes}!")
+    read([["A"]], encoder, store, prompt=Prompt(user="D: {genes}", system="C", chatml=False))
     assert encoder.seen == ["D? A!", "C\nD: A"]
 
 
 def test_another_prompt_is_another_vector_in_the_store(store):
     encoder = Causal()
     for prompt in ("one {genes}", "two {genes}", "one {genes}"):
-        prompt_semantics([["A"]], encoder, store, prompt=prompt)
+        read([["A"]], encoder, store, prompt=prompt)
     assert encoder.seen == ["A", "A"]
 
 
@@ -97,4 +101,4 @@ def test_parts_are_averaged_by_their_genes(store):
 
 def test_cells_without_any_gene(store):
     assert sentence_semantics([[], []], Short(), store).shape == (2, 4)
-    assert prompt_semantics([[]], Causal(), store).shape == (1, 4)
+    assert read([[]], Causal(), store).shape == (1, 4)

@@ -19,10 +19,11 @@ from semtx.semantics._cell import (
     top_genes,
     weighted_semantics,
 )
+from semtx.semantics._cell_text import prompt_semantics, resolve_prompt, sentence_semantics
 from semtx.semantics._genes import DEFAULT_EXCLUDED, excluded_genes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
     from pathlib import Path
 
     from anndata import AnnData
@@ -121,7 +122,7 @@ def cell_semantics(
     `adata.obsm['X_semantics' | key_added]` : `numpy.ndarray` (dtype `float32`, shape `(n_obs, d)`)
         Cell vectors; zeros for a cell without a usable gene.
     `adata.uns['semantics' | f'{key_added}_record']` : `dict`
-        Parameters, encoder, numbers of genes used and of cells without any.
+        Parameters, encoder and prompt, numbers of genes used and of cells without any.
     `adata.varm['gene_semantics']`, `adata.var['gene_semantics_matched']`, `adata.var['gene_semantics_match']`, `adata.uns['gene_semantics']`
         As :func:`semtx.pp.gene_semantics`, where they are needed and were absent.
 
@@ -165,12 +166,13 @@ def cell_semantics(
         candidates &= written != ""
         _check_any(candidates, "has a known symbol; pass gene_symbols= if var_names are none")
         names = np.char.upper(written.astype(str)) if (method, found_organism) == ("sentence", "human") else written
-        cells = _read_cells(
-            _lists(expression[:, candidates], names[candidates], n_top_genes, ranking),
-            reader,
-            kept,
-            None if method == "sentence" else {"prompt": prompt, "context": context},
-        )
+        lists = _lists(expression[:, candidates], names[candidates], n_top_genes, ranking)
+        if method == "prompt":
+            prompt = resolve_prompt(prompt, reader)
+            cells = prompt_semantics(lists, reader, kept, prompt=prompt, context=context)
+            extra["prompt"] = prompt.render(["{genes}"], context)
+        else:
+            cells = sentence_semantics(lists, reader, kept)
         extra["encoder"] = {"name": reader.name, "identity": dict(reader.identity)}
     else:
         vectors, fields = gene_vectors(adata, gene_semantics_key, organism, gene_symbols)
@@ -192,8 +194,6 @@ def cell_semantics(
         "ranking": ranking,
         "layer": layer,
         "gene_semantics_key": gene_semantics_key,
-        "prompt": prompt if prompt is None or isinstance(prompt, str) else repr(prompt),
-        "context": context,
         "organism": found_organism,
         "gene_symbols": gene_symbols,
         "mask_var": mask_var if isinstance(mask_var, str) or mask_var is None else "array",
@@ -244,13 +244,3 @@ def _lists(
     """Return the names of each cell's best genes, best first."""
     top = top_genes(expression, names, n_top_genes or expression.shape[1], ranking)
     return [[str(name) for name in names[row[row >= 0]]] for row in top]
-
-
-def _read_cells(
-    lists: list[list[str]], encoder: Encoder, store: EmbeddingStore, prompt: Mapping[str, Any] | None
-) -> NDArray[np.float32]:
-    from semtx.semantics._cell_text import prompt_semantics, sentence_semantics
-
-    if prompt is None:
-        return sentence_semantics(lists, encoder, store)
-    return prompt_semantics(lists, encoder, store, **prompt)

@@ -20,13 +20,26 @@ if TYPE_CHECKING:
 _VERSION = "1"
 
 
+def resolve_prompt(prompt: Prompt | str | None, encoder: Encoder) -> Prompt:
+    """Return the prompt that is meant.
+
+    Parameters
+    ----------
+    prompt
+        A prompt, or just a text with ``{genes}``; ``None`` is SemST's for a causal language model, and its plain user
+        message for any other encoder.
+    encoder
+        What will read it.
+    """
+    if isinstance(prompt, str):
+        return Prompt(user=prompt, system="", chatml=False)
+    if prompt is None:
+        return Prompt() if _takes_prompt(encoder) else Prompt(system="", chatml=False)
+    return prompt
+
+
 def prompt_semantics(
-    cells: Sequence[Sequence[str]],
-    encoder: Encoder,
-    store: EmbeddingStore,
-    *,
-    prompt: Prompt | str | None = None,
-    context: str = "",
+    cells: Sequence[Sequence[str]], encoder: Encoder, store: EmbeddingStore, *, prompt: Prompt, context: str = ""
 ) -> NDArray[np.float32]:
     """Embed each cell's gene list inside a prompt; equal lists are embedded once.
 
@@ -40,8 +53,7 @@ def prompt_semantics(
     store
         Where vectors are kept.
     prompt
-        A prompt, or just a text with ``{genes}``; ``None`` is SemST's for a causal language model, and its plain user
-        message for any other encoder.
+        What is written around the list.
     context
         Tissue, species or condition, in words.
 
@@ -49,17 +61,11 @@ def prompt_semantics(
     -------
     float32, shape (len(cells), d); zeros for a cell without genes.
     """
-    takes_prompt = hasattr(encoder, "with_prompt")
-    if isinstance(prompt, str):
-        prompt = Prompt(user=prompt, system="", chatml=False)
-    elif prompt is None:
-        prompt = Prompt() if takes_prompt else Prompt(system="", chatml=False)
     before, after = prompt.around(context)
-    lists = [prompt.genes(genes) for genes in cells]
-    if takes_prompt:
+    if _takes_prompt(encoder):
         encoder = encoder.with_prompt(before, after)  # type: ignore[attr-defined]
         before = after = ""
-    texts = [f"{before}{genes}{after}" if genes else "" for genes in lists]
+    texts = [f"{before}{prompt.genes(genes)}{after}" if len(genes) else "" for genes in cells]
     return _embed(texts, encoder, store, f"prompt/{_VERSION}")
 
 
@@ -109,6 +115,10 @@ def gene_sentences(cells: Sequence[Sequence[str]], encoder: Encoder) -> list[lis
     # with the blank before it, as within a sentence
     tokens = dict(zip(names, count([f" {name}" for name in names]), strict=True)) if names else {}
     return [_cut(genes, tokens, room=limit - 2) for genes in cells]  # a begin and an end token
+
+
+def _takes_prompt(encoder: Encoder) -> bool:
+    return hasattr(encoder, "with_prompt")
 
 
 def _cut(genes: Sequence[str], tokens: dict[str, int], room: int) -> list[list[str]]:
