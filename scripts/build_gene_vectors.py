@@ -177,6 +177,7 @@ def main() -> None:
         "class_template": "gene type: name without number",
         "texts_sha256": hashlib.sha256("\n".join(texts).encode()).hexdigest(),
         "n_texts": len(texts),
+        "centred": "over the genes that have a text of their own",
         "table_release": args.release,
         "date": datetime.now(UTC).date().isoformat(),
         "attribution": "NCBI Gene and RefSeq (public domain), HGNC (CC0), Gene Ontology (CC BY 4.0), Ensembl / GENCODE",

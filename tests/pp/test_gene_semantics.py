@@ -246,6 +246,8 @@ def test_bad_input() -> None:
         st.pp.gene_semantics(genes("GFAP"), knowledge="web")
     with pytest.raises(ValueError, match="mask_var must be boolean"):
         st.pp.gene_semantics(genes("GFAP"), mask_var=np.array([1]))
+    with pytest.raises(ValueError, match="none of the 1 genes that mask_var selects"):
+        st.pp.gene_semantics(genes("GFAP", "Blank-1"), mask_var=np.array([False, True]))
     with pytest.raises(TypeError, match="expected an AnnData or SpatialData"):
         st.pp.gene_semantics(load_gene_table("human"))
 

@@ -139,6 +139,9 @@ def gene_semantics(
         vectors, method = lookup_vectors(match, own)
     # Before anything is embedded: it may be slow, or cost money.
     check_coverage(method, adata, names, organism, gene_symbols)
+    if np.isin(method[mask], ("none", "ambiguous")).all():
+        msg = f"none of the {mask.sum()} genes that mask_var selects matches a known {organism} gene"
+        raise ValueError(msg)
     if own is not None:
         provenance: dict[str, Any] = {"name": "own vectors"}
     elif isinstance(encoder, str) and encoder == NAME:
@@ -149,8 +152,8 @@ def gene_semantics(
         center = True if center is None else center
         if standardize is None:
             standardize = provenance["identity"].get("backend") == "causal-lm"
-    has_vector = vectors.any(axis=1) & mask
-    vectors = _scaled(vectors, has_vector, center=bool(center), standardize=bool(standardize))
+    vectors = _scaled(vectors, vectors.any(axis=1) & mask, center=bool(center), standardize=bool(standardize))
+    has_vector = vectors.any(axis=1)
 
     if match.table.attrs:
         provenance["knowledge"] = match.table.attrs
