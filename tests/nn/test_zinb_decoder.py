@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import semtx as st
+
+N, LATENT, GENES = 37, 4, 11
+KINDS = [(None, "gene"), (None, "gene-cell"), (6, "gene"), (6, "gene-cell")]
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def make(hidden: int | None, dispersion: str) -> st.nn.ZINBDecoder:
+    decoder = st.nn.ZINBDecoder(LATENT, GENES, hidden_dim=hidden, dispersion=dispersion).double()
+    for parameter in decoder.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return decoder
+
+
+def data() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    z = torch.randn(N, LATENT).double().requires_grad_()
+    counts = torch.poisson(torch.rand(N, GENES) * 3).double()
+    return z, counts, 0.5 + torch.rand(N).double()
+
+
+def gradients(loss: torch.Tensor, decoder: nn.Module, z: torch.Tensor) -> list[torch.Tensor]:
+    return torch.autograd.grad(loss, [z, *decoder.parameters()], allow_unused=True)
+
+
+@pytest.mark.parametrize(("hidden", "dispersion"), KINDS)
+def test_forward_is_the_equation(hidden, dispersion):
+    decoder = make(hidden, dispersion).eval()
+    z, _, factors = data()
+    t = z
+    if hidden is not None:
+        linear, norm, _ = decoder.hidden
+        t = torch.relu(norm.weight * (z @ linear.weight.T + linear.bias) / (1 + norm.eps) ** 0.5 + norm.bias)
+    got = decoder(z, factors)
+    torch.testing.assert_close(got.mu, factors[:, None] * torch.exp(t @ decoder.mu.weight.T + decoder.mu.bias))
+    if dispersion == "gene":
+        torch.testing.assert_close(got.theta, nn.functional.softplus(decoder.theta))
+        torch.testing.assert_close(got.pi_logits, decoder.pi)
+    else:
+        torch.testing.assert_close(got.theta, nn.functional.softplus(decoder.theta(t)))
+        torch.testing.assert_close(got.pi_logits, decoder.pi(t))
+
+
+@pytest.mark.parametrize(("hidden", "dispersion"), KINDS)
+@pytest.mark.parametrize("ridge", [0.0, 0.05])
+def test_chunks_do_not_change_value_or_gradient(hidden, dispersion, ridge):
+    decoder = make(hidden, dispersion)
+    z, counts, factors = data()
+    mu, theta, logits = decoder(z, factors)
+    pi = torch.sigmoid(logits).expand(N, GENES)
+    wanted = (st.nn.zinb_nll(counts, mu, theta, logits) + ridge * pi**2).mean()
+    slopes = gradients(wanted, decoder, z)
+    for chunk in (1, 10, N, 1000):
+        got = decoder.loss(z, counts, size_factors=factors, ridge=ridge, chunk=chunk)
+        torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+        for slope, expected in zip(gradients(got, decoder, z), slopes, strict=True):
+            torch.testing.assert_close(slope, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("chunk", [1, 10, 1000])
+def test_sparse_target_is_the_dense_one(chunk):
+    decoder = make(6, "gene-cell")
+    z, counts, factors = data()
+    counts[3:9] = 0
+    counts[:, 2] = 0
+    wanted = decoder.loss(z, counts, size_factors=factors)
+    got = decoder.loss(z, counts.to_sparse_csr(), size_factors=factors, chunk=chunk)
+    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("hidden", "dispersion"), KINDS)
+def test_a_subset_of_genes_is_the_loss_on_these_genes(hidden, dispersion):
+    decoder = make(hidden, dispersion)
+    z, counts, factors = data()
+    genes = torch.tensor([1, 4, 5, 10])
+    got = decoder.loss(z, counts[:, genes], size_factors=factors, genes=genes, ridge=0.1, chunk=10)
+    mu, theta, logits = decoder(z, factors)
+    theta, logits = theta.expand(N, GENES)[:, genes], logits.expand(N, GENES)[:, genes]
+    entries = st.nn.zinb_nll(counts[:, genes], mu[:, genes], theta, logits)
+    torch.testing.assert_close(got, (entries + 0.1 * torch.sigmoid(logits) ** 2).mean(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(decoder(z, factors, genes).mu, mu[:, genes])
+
+
+def test_subsets_of_genes_are_unbiased():
+    decoder = make(None, "gene")
+    z, counts, _ = data()
+    parts = [
+        decoder.loss(z, counts[:, [i, j]], genes=torch.tensor([i, j])) for i in range(GENES) for j in range(i)
+    ]
+    torch.testing.assert_close(torch.stack(parts).mean(), decoder.loss(z, counts), rtol=1e-12, atol=1e-12)
+
+
+def test_extreme_embeddings_stay_finite():
+    decoder = make(None, "gene-cell").float()
+    z = torch.tensor([[1e4, -1e4, 1e4, -1e4], [-1e4] * 4, [0.0] * 4], requires_grad=True)
+    mu, theta, _ = decoder(z, torch.tensor([1e3, 1e-3, 1.0]))
+    assert 1e-5 <= mu.min()
+    assert mu.max() <= 1e6
+    assert theta.min() > 0
+    loss = decoder.loss(z, torch.tensor([[0.0] * GENES, [1e4] * GENES, [1.0] * GENES]))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(z.grad).all()
