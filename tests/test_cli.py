@@ -164,5 +164,6 @@ def test_demo(run, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     for shown in ("150 spots", "ARI", "NMI", "CHAOS", "PAS", "run record", "random_state", "semtx.tl.semst", "losses"):
         assert shown in done.stdout
+    assert "Creating graph" not in done.output
     assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == {"demo.png", "demo.h5ad"}
     assert anndata.read_h5ad(tmp_path / "new" / "folder" / "demo.h5ad").obs["semst"].nunique() == 5

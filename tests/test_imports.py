@@ -22,7 +22,7 @@ SIDE_ROOMS = {"semantics", "graphs", "metrics", "datasets"}
 MAY_IMPORT = {
     "nn": set(),
     "train": {"nn"},
-    "models": {"train", "nn"},
+    "models": {"train", "nn", "graphs"},
     "semantics": set(),
     "graphs": set(),
     "metrics": set(),

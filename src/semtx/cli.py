@@ -7,7 +7,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -107,7 +107,7 @@ def semst(
             library_key=library_key,
             mask_var=mask_var,
             n_top_genes=n_top_genes,
-            cluster_method=cluster_method,
+            cluster_method=cast("Any", cluster_method),
             resolution=resolution,
             key_added=key_added,
             random_state=random_state,
@@ -208,7 +208,7 @@ def _plot(adata: AnnData, target: Path, **options: Any) -> None:
     mpl.use("agg")
     import semtx as st
 
-    figure = st.pl.spatial(adata, show=False, return_fig=True, **options)
+    figure: Any = st.pl.spatial(adata, show=False, return_fig=True, **options)
     _replace(target, lambda path: figure.savefig(path, dpi=150, bbox_inches="tight"))
 
 

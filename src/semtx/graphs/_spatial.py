@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import logging
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +14,8 @@ from semtx import _keys
 from semtx._logging import logger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -62,8 +66,6 @@ def spatial_graph(
     -------
     AnnData without genes that holds squidpy's own ``obsp`` and ``uns`` keys.
     """
-    import squidpy
-
     n = len(coordinates)
     holder = AnnData(sparse.csr_matrix((n, 0), dtype=np.float32))
     holder.obsm[_keys.SPATIAL] = np.asarray(coordinates, dtype=np.float64)
@@ -80,8 +82,9 @@ def spatial_graph(
         raise ValueError(msg)
     if len(np.unique(coordinates, axis=0)) < n and library is None:
         logger.warning("adata.obsm holds duplicate coordinates; observations at one place become neighbours")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
+        import squidpy
+
         squidpy.gr.spatial_neighbors(
             holder,
             spatial_key=_keys.SPATIAL,
@@ -94,3 +97,20 @@ def spatial_graph(
         graph = sparse.csr_matrix(holder.obsp[key])
         holder.obsp[key] = graph.maximum(graph.T).tocsr()
     return holder
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself what squidpy warns of when it is imported, and what its logger prints to standard output."""
+    printing = logging.getLogger("spatialdata._logging")
+    printing.addFilter(_is_warning)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        printing.removeFilter(_is_warning)
+
+
+def _is_warning(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
