@@ -80,7 +80,9 @@ def semst(
     spatial_key: Annotated[str, typer.Option(help="obsm key of the coordinates.")] = "spatial",
     library_key: Annotated[str | None, typer.Option(help="obs column that tells several sections apart.")] = None,
     mask_var: Annotated[str | None, typer.Option(help="Boolean var column of the genes to use.")] = None,
-    n_top_genes: Annotated[int, typer.Option(help="Number of highly variable genes.")] = 3000,
+    n_top_genes: Annotated[
+        int | None, typer.Option(help="Highly variable genes; the preset's number if absent.")
+    ] = None,
     cluster_method: Annotated[str, typer.Option(help="Method of the clustering, as in tl.cluster.")] = "mixture",
     resolution: Annotated[float | None, typer.Option(help="Resolution, for Leiden.")] = None,
     key_added: Annotated[str, typer.Option(help="Name of the results.")] = "semst",
