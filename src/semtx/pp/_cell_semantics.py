@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Method = Literal["weighted", "top_genes", "prompt", "sentence"]
 METHODS: tuple[str, ...] = get_args(Method)
-_DEFAULT_TOP = {"weighted": None, "top_genes": 20, "prompt": 20, "sentence": 100}
+_DEFAULT_TOP = {"weighted": None, "top_genes": 20, "prompt": 20, "sentence": 50}
 _TEXT = ("prompt", "sentence")
 
 
@@ -77,7 +77,7 @@ def cell_semantics(
         - ``"sentence"``: the names of the best genes as a sentence, read by a text encoder; longer sentences than it can
           read are cut and the parts averaged.
     n_top_genes
-        Genes per cell; ``None`` for all with ``"weighted"``, 20 with ``"top_genes"`` and ``"prompt"``, 100 with
+        Genes per cell; ``None`` for all with ``"weighted"``, 20 with ``"top_genes"`` and ``"prompt"``, 50 with
         ``"sentence"``.
     ranking
         Score of a gene in a cell: ``"expression"`` (log-normalised), ``"zscore"`` (divided by the gene's standard
