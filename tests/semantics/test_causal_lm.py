@@ -82,6 +82,64 @@ def test_pooling_equals_a_hand_computation(folder, hidden, pooling, picked, batc
     assert encoder.dimension == 16
 
 
+@pytest.mark.parametrize("pooling", ["gene_tokens", "last", "all"])
+@pytest.mark.parametrize("batch_size", [2, 8])
+def test_a_shared_beginning_goes_through_the_model_once(folder, hidden, monkeypatch, pooling, batch_size):
+    words = ["you", "are", "genes", ":", "brain", "you", "are", "genes", ":"]
+    # the gene lists begin alike, too, and have different lengths
+    lists = [["MBP", ",", "PLP1"], ["MBP", ",", "GFAP", ",", "SNAP25"], ["MBP", ",", "GFAP"], ["MBP"]]
+    picked = {"gene_tokens": slice(10, -1), "last": slice(-1, None), "all": slice(None)}[pooling]
+    encoder = CausalLMEncoder(
+        folder, pooling=pooling, prefix=" ".join(words) + " ", suffix=".", batch_size=batch_size, accelerator="cpu"
+    )
+    model = encoder._loaded[1]
+    sizes = []
+    model.register_forward_pre_hook(lambda *args: sizes.append(args[2]["input_ids"].shape), with_kwargs=True)
+    vectors = encoder.embed(["MBP, PLP1", "MBP, GFAP, SNAP25", "MBP, GFAP", "MBP"])
+    expected = [hidden([*words, *genes, "."])[picked].mean(axis=0) for genes in lists]
+    np.testing.assert_allclose(vectors, expected, atol=2e-6)
+    assert sizes[0] == (1, 11)  # <s>, the nine words and MBP
+    assert max(size[1] for size in sizes[1:]) == 5
+
+
+def test_models_without_a_cache_do_without(folder, hidden, monkeypatch):
+    encoder = CausalLMEncoder(folder, prefix="you are genes : brain you are genes : ", accelerator="cpu")
+    model = encoder._loaded[1]
+    forward = model.forward
+
+    def without(*args, use_cache=False, past_key_values=None, **kwargs):
+        assert past_key_values is None
+        return forward(*args, use_cache=False, **kwargs)
+
+    monkeypatch.setattr(model, "forward", without)
+    words = ["you", "are", "genes", ":", "brain", "you", "are", "genes", ":"]
+    expected = [hidden([*words, *genes])[10:].mean(axis=0) for genes in SPLIT]
+    np.testing.assert_allclose(encoder.embed(TEXTS), expected, atol=2e-6)
+
+
+def test_half_precision_and_a_shared_beginning(folder):
+    prefix = "you are genes : brain you are genes : "
+    half = CausalLMEncoder(folder, prefix=prefix, dtype="bfloat16", accelerator="cpu").embed(TEXTS)
+    np.testing.assert_allclose(half, CausalLMEncoder(folder, prefix=prefix, accelerator="cpu").embed(TEXTS), atol=0.1)
+
+
+def test_cells_through_a_prompt(folder, hidden):
+    import anndata as ad
+
+    import semtx as st
+
+    counts = np.array([[5, 3, 0, 0], [0, 0, 2, 9], [0, 0, 0, 0], [10, 6, 0, 0]], dtype=np.float32)
+    adata = ad.AnnData(counts)
+    adata.var_names = ["MBP", "PLP1", "SNAP25", "GFAP"]
+    encoder = CausalLMEncoder(folder, accelerator="cpu")
+    st.pp.cell_semantics(adata, "prompt", encoder=encoder, prompt="genes: {genes}.", organism="human")
+    mbp = hidden(["genes", ":", "MBP", ",", "PLP1", "."])[3:6].mean(axis=0)
+    gfap = hidden(["genes", ":", "GFAP", ",", "SNAP25", "."])[3:6].mean(axis=0)
+    np.testing.assert_allclose(adata.obsm["X_semantics"], [mbp, gfap, np.zeros(16), mbp], atol=2e-6)
+    assert adata.uns["semantics"]["prompt"] == "genes: {genes}."
+    assert adata.uns["semantics"]["encoder"]["identity"]["pooling"] == "gene_tokens"
+
+
 def test_without_a_prompt_the_whole_text_but_no_special_token_is_averaged(folder, hidden):
     vectors = CausalLMEncoder(folder, accelerator="cpu").embed(TEXTS)
     np.testing.assert_allclose(vectors, [hidden(words)[1:].mean(axis=0) for words in SPLIT], atol=2e-6)

@@ -11,6 +11,7 @@ import numpy as np
 
 from semtx._validate import check_choice, check_integer
 from semtx.semantics._device import torch_device
+from semtx.semantics._hidden_states import SharedPrefix, pooled_states
 from semtx.semantics._model_files import ModelFiles, locate
 from semtx.semantics._offline import sha256_of
 from semtx.semantics._sentence_transformer import DTYPES
@@ -26,7 +27,7 @@ class CausalLMEncoder:
     """Last hidden states of a frozen causal language model, pooled to one vector per text. Nothing is generated.
 
     The text goes in as it is: no chat template is applied. A prompt around the texts is given with ``prefix`` and
-    ``suffix`` or :meth:`with_prompt`.
+    ``suffix`` or :meth:`with_prompt`; what all texts begin with is computed once, not once per text.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ class CausalLMEncoder:
     gguf_file
         GGUF file inside ``model``, as in transformers.
     max_tokens
-        Longest prompt in tokens; what is longer is cut at the end.
+        Longest prompt in tokens, never more than the model has positions; what is longer is cut at the end.
     dtype
         ``"float32"``, ``"bfloat16"`` or ``"float16"``, of the model; pooling sums and vectors are float32.
     batch_size
@@ -119,10 +120,7 @@ class CausalLMEncoder:
                 f"the tokenizer of {self.name} tells no character offsets (it is not a 'fast' one), which pooling needs"
             )
             raise ValueError(msg)
-        tokenizer.padding_side = "right"
         tokenizer.truncation_side = "right"
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
         model = AutoModel.from_pretrained(self._files.source, **options)
         return tokenizer, model.to(device=torch_device(self._accelerator), dtype=getattr(torch, self._dtype)).eval()
 
@@ -141,7 +139,12 @@ class CausalLMEncoder:
     def token_limit(self) -> int:
         """Longest text in tokens, what the prompt takes subtracted."""
         prompt = self._loaded[0](self._prefix + self._suffix)["input_ids"]
-        return max(self._max_tokens - len(prompt), 1)
+        return max(self._longest - len(prompt), 1)
+
+    @property
+    def _longest(self) -> int:
+        positions = getattr(self._loaded[1].config.get_text_config(), "max_position_embeddings", None)
+        return min(self._max_tokens, positions or self._max_tokens)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -165,61 +168,42 @@ class CausalLMEncoder:
     def embed(self, texts: list[str]) -> NDArray[np.float32]:
         """Return one row per text, float32, shape (len(texts), dimension)."""
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        if not len(texts):
+            return vectors
+        tokenizer, model = self._loaded
+        tokens = tokenizer(
+            [f"{self._prefix}{text}{self._suffix}" for text in texts],
+            truncation=True,
+            max_length=self._longest,
+            return_offsets_mapping=True,
+        )
+        ids = tokens["input_ids"]
+        chosen = [self._chosen(spans, len(text)) for spans, text in zip(tokens["offset_mapping"], texts, strict=True)]
+        prefix = SharedPrefix(model, ids)
         # texts of like length together: less padding
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
         for start in range(0, len(order), self._batch_size):
             rows = order[start : start + self._batch_size]
-            vectors[rows] = self._embed_batch([texts[row] for row in rows])
+            vectors[rows] = pooled_states(prefix, [ids[row] for row in rows], [chosen[row] for row in rows])
         return vectors
 
-    def _embed_batch(self, texts: list[str]) -> NDArray[np.float32]:
-        import torch
-
-        tokenizer, model = self._loaded
-        batch = tokenizer(
-            [f"{self._prefix}{text}{self._suffix}" for text in texts],
-            padding=True,
-            truncation=True,
-            max_length=self._max_tokens,
-            return_offsets_mapping=True,
-            return_tensors="pt",
-        )
-        attention = batch["attention_mask"].bool()
-        weights = self._token_weights(attention, batch["offset_mapping"], [len(text) for text in texts])
-        with torch.inference_mode():
-            hidden = model(
-                input_ids=batch["input_ids"].to(model.device),
-                attention_mask=batch["attention_mask"].to(model.device),
-                use_cache=False,
-            ).last_hidden_state
-            # a product with 0/1 weights would let an infinite state of a padding token through
-            weights = weights.to(hidden.device)
-            states = hidden.float().masked_fill(~weights[:, :, None], 0)
-            pooled = states.sum(dim=1) / weights.sum(dim=1, keepdim=True)
-        return pooled.cpu().numpy()
-
-    def _token_weights(self, attention: Any, offsets: Any, lengths: list[int]) -> Any:
-        """Mark the tokens that are averaged, shape (batch, tokens)."""
-        import torch
-
-        if self._pooling == "all":
-            return attention
+    def _chosen(self, spans: list[tuple[int, int]], length: int) -> NDArray[np.bool_]:
+        """Mark the tokens of one prompt that are averaged; ``spans`` are their places in the text."""
+        chosen = np.ones(len(spans), dtype=bool)
         if self._pooling == "last":
-            weights = torch.zeros_like(attention)
-            weights[torch.arange(len(attention)), attention.sum(dim=1) - 1] = True
-            return weights
-        begin = len(self._prefix)
-        end = begin + torch.tensor(lengths)[:, None]
-        first, last = offsets[..., 0], offsets[..., 1]
-        # special tokens have the empty span (0, 0)
-        weights = attention & (first < last) & (first < end) & (last > begin)
-        if not weights.any(dim=1).all():
+            chosen[:-1] = False
+        elif self._pooling == "gene_tokens":
+            first, last = np.array(spans).T
+            begin = len(self._prefix)
+            # special tokens have the empty span (0, 0)
+            chosen = (first < last) & (first < begin + length) & (last > begin)
+        if not chosen.any():
             msg = (
-                f"{self.name}: no token of the text is left to average; it is empty, or the prompt before it fills "
-                f"max_tokens={self._max_tokens}"
+                f"{self.name}: no token of the text is left to average; it is empty, or the prompt before it fills the "
+                f"{self._longest} tokens that are read"
             )
             raise ValueError(msg)
-        return weights
+        return chosen
 
 
 def _check_gguf() -> None:
