@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 # above this many observations the exact neighbours, O(n^2), give way to pynndescent's approximate ones
 EXACT_LIMIT = 20_000
+# MiB of distances at a time
+_BLOCK = 32
 
 
 def feature_graph(
@@ -43,10 +45,13 @@ def feature_graph(
 
 
 def _exact(x: Any, k: int, n_jobs: int) -> NDArray[np.int64]:
+    from sklearn import config_context
     from sklearn.neighbors import NearestNeighbors
 
     finder = NearestNeighbors(n_neighbors=k, metric="cosine", algorithm="brute", n_jobs=n_jobs).fit(x)
-    return finder.kneighbors(return_distance=False)
+    # scikit-learn's own block is a gigabyte: all pairs of 11,000 observations
+    with config_context(working_memory=_BLOCK):
+        return finder.kneighbors(return_distance=False)
 
 
 def _approximate(x: Any, k: int, random_state: int, n_jobs: int) -> NDArray[np.int64]:

@@ -23,21 +23,27 @@ if TYPE_CHECKING:
 _GRID_SPREAD = 0.1
 
 
-def nearest_distances(coordinates: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return each point's distance to its nearest neighbour, shape (n,); 0 for duplicates."""
-    return cKDTree(coordinates).query(coordinates, k=2)[0][:, 1]
+def nearest_distances(coordinates: NDArray[np.floating], library: pd.Series | None = None) -> NDArray[np.float64]:
+    """Return each point's distance to its nearest neighbour in its section, shape (n,); 0 for duplicates."""
+    if library is None:
+        return cKDTree(coordinates).query(coordinates, k=2)[0][:, 1]
+    distances = np.empty(len(coordinates))
+    # sections may lie on top of each other, each in coordinates of its own
+    for rows in _sections(library):
+        distances[rows] = nearest_distances(coordinates[rows])
+    return distances
 
 
-def pitch(coordinates: NDArray[np.floating]) -> float:
-    """Return the median distance to the nearest neighbour: the unit in which radii are given."""
-    distances = nearest_distances(coordinates)
-    positive = distances[distances > 0]
+def pitch(coordinates: NDArray[np.floating], library: pd.Series | None = None) -> float:
+    """Return the median distance to the nearest neighbour in the section: the unit in which radii are given."""
+    distances = nearest_distances(coordinates, library)
+    positive = distances[(distances > 0) & np.isfinite(distances)]
     return float(np.median(positive)) if positive.size else 1.0
 
 
-def is_grid(coordinates: NDArray[np.floating]) -> bool:
+def is_grid(coordinates: NDArray[np.floating], library: pd.Series | None = None) -> bool:
     """Tell spots on a regular grid (Visium, ST) from cells or beads at free positions."""
-    distances = nearest_distances(coordinates)
+    distances = nearest_distances(coordinates, library)
     low, middle, high = np.quantile(distances, [0.05, 0.5, 0.95])
     return bool(middle > 0 and (high - low) / middle < 2 * _GRID_SPREAD)
 
@@ -80,7 +86,8 @@ def spatial_graph(
     if n_smallest < 2:
         msg = "a section with a single observation has no spatial graph; drop it or join it with another"
         raise ValueError(msg)
-    if len(np.unique(coordinates, axis=0)) < n and library is None:
+    sections = [slice(None)] if library is None else _sections(library)
+    if any(len(np.unique(coordinates[rows], axis=0)) < len(coordinates[rows]) for rows in sections):
         logger.warning("adata.obsm holds duplicate coordinates; observations at one place become neighbours")
     with _quiet():
         import squidpy
@@ -91,7 +98,7 @@ def spatial_graph(
             library_key=library_key,
             coord_type="generic",
             n_neighs=min(n_neighbors, n_smallest - 1),
-            radius=None if radius is None else radius * pitch(coordinates),
+            radius=None if radius is None else radius * pitch(coordinates, library),
         )
     for key in (_keys.SPATIAL_CONNECTIVITIES, _keys.SPATIAL_DISTANCES):
         graph = sparse.csr_matrix(holder.obsp[key])
@@ -114,3 +121,7 @@ def _quiet() -> Iterator[None]:
 
 def _is_warning(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING
+
+
+def _sections(library: pd.Series) -> list[NDArray[np.intp]]:
+    return list(library.groupby(library.to_numpy(), sort=False).indices.values())

@@ -181,7 +181,7 @@ def semst(
     if isinstance(preset, SemSTConfig):
         config = preset.updated(**changes)
     else:
-        config = resolve_preset(preset, grid=is_grid(positions), **changes)
+        config = resolve_preset(preset, grid=is_grid(positions, library), **changes)
 
     counts = find_counts(adata, layer=layer)
     genes = select_genes(adata, counts.matrix, mask_var, config.n_top_genes)
