@@ -1,22 +1,26 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn.functional import linear, softplus
-from torch.utils.checkpoint import checkpoint
 
-from semtx.nn._zinb import zinb_nll
+from semtx.nn._zinb import zinb_nll_of_log_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
+
+# entries decoded at a time: 16 MiB for each float32 intermediate
+CHUNK_ENTRIES = 2**22
 
 
 class ZINBParameters(NamedTuple):
-    """Mean, inverse dispersion and logits of zero inflation, each broadcasting to (n, n_genes)."""
+    """Logarithm of the mean, inverse dispersion and logits of zero inflation; (n, n_genes), or (n_genes,) by gene."""
 
-    mu: Tensor
+    log_mu: Tensor
     theta: Tensor
     pi_logits: Tensor
 
@@ -48,7 +52,7 @@ class ZINBDecoder(nn.Module):
     >>> import torch
     >>> import semtx as st
     >>> decoder = st.nn.ZINBDecoder(latent_dim=4, n_genes=10)
-    >>> decoder(torch.randn(3, 4)).mu.shape
+    >>> decoder(torch.randn(3, 4)).log_mu.shape
     torch.Size([3, 10])
     """
 
@@ -94,12 +98,12 @@ class ZINBDecoder(nn.Module):
         size_factors: Tensor | None = None,
         genes: Tensor | None = None,
         ridge: float = 0.0,
-        chunk: int = 1024,
+        chunk: int | None = None,
     ) -> Tensor:
         """Return the mean negative log-likelihood over all entries.
 
-        The heads and the likelihood run over ``chunk`` rows at a time and are computed again in the backward pass, so
-        that memory is O(n * hidden_dim + chunk * n_genes).
+        Heads, likelihood and their gradients run over ``chunk`` rows at a time, so that memory is
+        O(n * hidden_dim + chunk * n_genes) and nothing is computed twice.
 
         Parameters
         ----------
@@ -112,37 +116,68 @@ class ZINBDecoder(nn.Module):
         ridge
             Weight of the squared zero inflation that the authors' code adds to every entry.
         chunk
-            Rows at a time.
+            Rows at a time; ``None`` for about four million entries.
         """
         hidden = self.hidden(z)
-        n = hidden.shape[0]
-        total = hidden.new_zeros(())
-        for start in range(0, n, chunk):
-            rows = slice(start, min(start + chunk, n))
-            target = _dense_rows(counts, rows)
-            factors = None if size_factors is None else size_factors[rows]
-            total = total + checkpoint(self._nll_sum, hidden[rows], target, factors, genes, ridge, use_reentrant=False)
-        return total / (n * counts.shape[1])
+        n, n_genes = hidden.shape[0], counts.shape[1]
+        chunk = max(CHUNK_ENTRIES // n_genes, 1) if chunk is None else chunk
 
-    def _nll_sum(
-        self, hidden: Tensor, target: Tensor, size_factors: Tensor | None, genes: Tensor | None, ridge: float
-    ) -> Tensor:
-        mu, theta, pi_logits = self._heads(hidden, size_factors, genes)
-        total = zinb_nll(target, mu, theta, pi_logits).sum()
-        if ridge:
-            share = target.numel() / pi_logits.numel()
-            total = total + ridge * share * torch.sigmoid(pi_logits).square().sum()
-        return total
+        def nll_sum(part: Tensor, start: int) -> Tensor:
+            rows = slice(start, start + len(part))
+            factors = None if size_factors is None else size_factors[rows]
+            log_mu, theta, pi_logits = self._heads(part, factors, genes)
+            total = zinb_nll_of_log_mean(_dense_rows(counts, rows), log_mu, theta, pi_logits)
+            if ridge:
+                entries_each = log_mu.numel() / pi_logits.numel()
+                total = total + ridge * entries_each * torch.sigmoid(pi_logits).square().sum()
+            return total
+
+        heads = [p for name, p in self.named_parameters() if not name.startswith("hidden.") and p.requires_grad]
+        return _SumOverChunks.apply(nll_sum, chunk, hidden, *heads) / (n * n_genes)
 
     def _heads(self, hidden: Tensor, size_factors: Tensor | None, genes: Tensor | None) -> ZINBParameters:
-        mu = _head(self.mu, hidden, genes).clamp(max=15).exp()
+        log_mu = _head(self.mu, hidden, genes)
         if size_factors is not None:
-            mu = mu * size_factors[:, None]
+            log_mu = log_mu + torch.log(size_factors)[:, None]
         if self.per_cell:
             theta, pi_logits = _head(self.theta, hidden, genes), _head(self.pi, hidden, genes)
         else:
             theta, pi_logits = (self.theta, self.pi) if genes is None else (self.theta[genes], self.pi[genes])
-        return ZINBParameters(mu.clamp(1e-5, 1e6), softplus(theta).clamp(1e-4, 1e4), pi_logits)
+        # means of 1e-5 to 1e6, as the authors clip them
+        return ZINBParameters(log_mu.clamp(-11.5, 13.8), softplus(theta).clamp(1e-4, 1e4), pi_logits)
+
+
+class _SumOverChunks(torch.autograd.Function):
+    """Sum a function over chunks of rows; each chunk's gradients are taken at once, so that its memory is free again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, function: Callable[[Tensor, int], Tensor], chunk: int, hidden: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        needed = any(ctx.needs_input_grad)
+        total = hidden.new_zeros(())
+        d_hidden = torch.zeros_like(hidden) if needed else None
+        d_parameters = [torch.zeros_like(parameter) for parameter in parameters] if needed else []
+        for start in range(0, len(hidden), chunk):
+            part = hidden[start : start + chunk].detach()
+            if d_hidden is None:
+                total += function(part, start)
+                continue
+            with torch.enable_grad():
+                part.requires_grad_()
+                value = function(part, start)
+                gradients = torch.autograd.grad(value, [part, *parameters])
+            total += value.detach()
+            d_hidden[start : start + chunk] = gradients[0]
+            for whole, gradient in zip(d_parameters, gradients[1:], strict=True):
+                whole += gradient
+        ctx.save_for_backward(*([] if d_hidden is None else [d_hidden, *d_parameters]))
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *(gradient * saved for saved in ctx.saved_tensors)
 
 
 def _head(layer: nn.Linear, hidden: Tensor, genes: Tensor | None) -> Tensor:
