@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 MAX_NEIGHBORS = 36
 
 
-def rings(adjacency: sparse.csr_matrix, n_rings: int = 3) -> list[sparse.csr_matrix]:
+def rings(
+    adjacency: sparse.csr_matrix, n_rings: int = 3, *, max_neighbors: float = MAX_NEIGHBORS
+) -> list[sparse.csr_matrix]:
     """Split the neighbourhood of each observation into rings: exactly one step away, exactly two steps away, ...
 
     Parameters
@@ -24,8 +26,10 @@ def rings(adjacency: sparse.csr_matrix, n_rings: int = 3) -> list[sparse.csr_mat
     adjacency
         Graph, shape (n, n); its weights are not used.
     n_rings
-        Rings wanted. Fewer are returned where a dense graph reaches about 36 neighbours earlier, so that the result
-        stays linear in n.
+        Rings wanted.
+    max_neighbors
+        No ring is added to rings that hold half as many neighbours already, so that a dense graph has fewer and the
+        result stays linear in n.
 
     Returns
     -------
@@ -40,7 +44,7 @@ def rings(adjacency: sparse.csr_matrix, n_rings: int = 3) -> list[sparse.csr_mat
     found = [normalize_adjacency(step, "row", self_loops=False)]
     seen = sparse.csr_matrix(step + sparse.identity(n, dtype=np.float32, format="csr"))
     frontier = step
-    while len(found) < n_rings and seen.nnz < (MAX_NEIGHBORS / 2) * n:
+    while len(found) < n_rings and seen.nnz < (max_neighbors / 2) * n:
         reached = sparse.csr_matrix(frontier @ step)
         reached.data[:] = 1
         frontier = sparse.csr_matrix(reached - reached.multiply(seen))

@@ -72,10 +72,15 @@ class PrincipalComponents:
         from sklearn.decomposition import PCA
 
         n_components = min(n_components, min(x.shape) - 1)
+        if abs(x.max(axis=0) - x.min(axis=0)).max() == 0:
+            # equal rows have no directions, and arpack stops at that
+            mean = np.asarray(x[:1].mean(axis=0), dtype=np.float32).ravel()
+            return cls(mean, np.zeros((n_components, x.shape[1]), dtype=np.float32))
         solver = "arpack" if sparse.issparse(x) or n_components < min(x.shape) // 4 else "full"
         # arpack's start vector is drawn from random_state, so the same seed gives the same components
         pca = PCA(n_components, svd_solver=solver, random_state=random_state).fit(x)
-        return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
+        # in rows, as from a file: another layout rounds differently
+        return cls(pca.mean_.astype(np.float32), np.ascontiguousarray(pca.components_, dtype=np.float32))
 
     def transform(self, x: sparse.csr_matrix | NDArray[np.floating]) -> NDArray[np.float32]:
         """Return shape (n, n_components)."""

@@ -262,6 +262,11 @@ class SemST:
             trained = "without" if semantics is not None else "with"
             msg = f"the model was trained {trained} semantics; embed with the same"
             raise ValueError(msg)
+        fitted = self._trained()[0].semantics
+        width = self._shape["semantic_dim"] if fitted is None else fitted.components.shape[1]
+        if semantics is not None and semantics.shape[1] != width:
+            msg = f"the model was trained on {width} semantic dimensions, these have {semantics.shape[1]}"
+            raise ValueError(msg)
 
 
 def _warm_start(network: SemSTNetwork, x: NDArray[np.floating], expressed: NDArray[np.floating]) -> None:

@@ -29,6 +29,7 @@ class SemSTPreprocessing:
     semantics: PrincipalComponents | None = None
     input_scale: float = 1.0
     semantic_scale: float = 1.0
+    n_rings: int = 0
 
     @classmethod
     def fit(
@@ -47,6 +48,8 @@ class SemSTPreprocessing:
             expression = PrincipalComponents.fit(log_normalized(counts), config.n_components, random_state)
         made = cls(config, expression)
         if config.encoder == "propagated":
+            # how many rings a dense graph allows is settled here, and holds for every section embedded later
+            made.n_rings = len(rings(graph, config.n_rings))
             made.input_scale = _spread(made.propagated(graph, made.expressed(counts)))
         if semantics is not None and config.n_semantic_components is not None:
             made.semantics = PrincipalComponents.fit(semantics, config.n_semantic_components, random_state)
@@ -61,7 +64,7 @@ class SemSTPreprocessing:
 
     def propagated(self, graph: sparse.csr_matrix, expressed: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the means over the rings around each observation, shape (n, n_rings * d)."""
-        means = ring_means(rings(graph, self.config.n_rings), expressed)
+        means = ring_means(self._rings(graph), expressed)
         # a dense graph has fewer rings; the outermost stands in, so that the width never depends on the graph
         missing = self.config.n_rings * expressed.shape[1] - means.shape[1]
         if missing:
@@ -100,10 +103,13 @@ class SemSTPreprocessing:
         semantics = np.ascontiguousarray(semantics, dtype=np.float32)
         if self.config.encoder == "propagated":
             # the mean over the rings: an observation's own semantics would give away what it expresses
-            around = rings(graph, self.config.n_rings)
+            around = self._rings(graph)
             means = ring_means(around, semantics).reshape(len(semantics), len(around), -1)
             semantics = means.mean(axis=1)
         return semantics
+
+    def _rings(self, graph: sparse.csr_matrix) -> list[sparse.csr_matrix]:
+        return rings(graph, self.n_rings, max_neighbors=np.inf)
 
     def arrays(self) -> dict[str, NDArray]:
         """Return the fitted arrays by name."""
@@ -112,6 +118,7 @@ class SemSTPreprocessing:
             named |= {f"semantics.{name}": value for name, value in vars(self.semantics).items()}
         named["input_scale"] = np.asarray(self.input_scale, dtype=np.float64)
         named["semantic_scale"] = np.asarray(self.semantic_scale, dtype=np.float64)
+        named["n_rings"] = np.asarray(self.n_rings, dtype=np.int64)
         return {name: np.ascontiguousarray(value) for name, value in named.items()}
 
     @classmethod
@@ -127,6 +134,7 @@ class SemSTPreprocessing:
             PrincipalComponents(**semantics) if semantics else None,
             arrays["input_scale"].item(),
             arrays["semantic_scale"].item(),
+            arrays["n_rings"].item(),
         )
 
 

@@ -90,7 +90,8 @@ def train_network(
 
     edges = None
     if config.spatial_weight:
-        edges = torch.from_numpy(np.vstack(graph.nonzero()).astype(np.int64)).to(device)
+        pairs = np.vstack(graph.nonzero()).astype(np.int64)
+        edges = torch.from_numpy(pairs[:, pairs[0] != pairs[1]]).to(device)
     # the spatial term is a sum over pairs of all observations
     full = config.batch_size is None or config.batch_size >= n or edges is not None
     all_genes = config.n_decoded_genes is None or config.n_decoded_genes >= n_genes

@@ -78,8 +78,8 @@ def fit(
     after_epoch
         Called after each update.
     min_delta, patience
-        Stop after ``patience`` epochs in which the total fell by less than ``min_delta`` of its value; ``None`` never
-        stops early.
+        Stop after ``patience`` epochs in a row whose total is not below the least one so far by more than ``min_delta``
+        of its value; ``None`` never stops early.
     description, show_progress_bar
         Progress bar; ``None`` shows it in a terminal and in a notebook.
 
@@ -104,7 +104,7 @@ def fit(
                 after_epoch(epoch)
             bar.set_postfix(loss=f"{current:.4g}", refresh=False)
             bar.update()
-            stale = stale + 1 if current > best - min_delta * abs(best) else 0
+            stale = stale + 1 if math.isfinite(best) and current >= best - min_delta * abs(best) else 0
             best = min(best, current)
             if patience is not None and stale >= patience:
                 record.stop_reason = f"loss fell by less than {min_delta:g} of its value in {patience} epochs"
@@ -119,7 +119,9 @@ def fit(
     finally:
         bar.close()
     record.seconds = time.perf_counter() - started
-    logger.info("%s: %d epochs in %.1f s on %s", description, len(record.losses["total"]), record.seconds, record.device)
+    logger.info(
+        "%s: %d epochs in %.1f s on %s", description, len(record.losses["total"]), record.seconds, record.device
+    )
     return record
 
 

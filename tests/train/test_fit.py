@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import gc
+import weakref
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+import tqdm.auto
+
+import semtx as st
+from semtx.train import TrainingRecord, fit, make_fabric
+
+
+@pytest.fixture
+def weight() -> torch.Tensor:
+    return torch.tensor([3.0, -2.0], requires_grad=True)
+
+
+def run(weight: torch.Tensor, losses, weights=None, **options) -> TrainingRecord:
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    options = {"max_epochs": 5, "show_progress_bar": False, **options}
+    return fit(losses, weights or {"square": 1.0}, optimizer, make_fabric("cpu"), **options)
+
+
+def test_is_gradient_descent_on_the_weighted_sum(weight):
+    def losses(epoch):
+        return {"square": weight.square().sum(), "sum": weight.sum()}
+
+    record = run(weight, losses, {"square": 0.5, "sum": 2.0}, max_epochs=7)
+    by_hand, totals = np.array([3.0, -2.0]), []
+    for _ in range(7):
+        totals.append(0.5 * (by_hand**2).sum() + 2 * by_hand.sum())
+        by_hand = by_hand - 0.1 * (by_hand + 2)
+    np.testing.assert_allclose(weight.detach(), by_hand, rtol=1e-6)
+    np.testing.assert_allclose(record.losses["total"], totals, rtol=1e-6)
+    for square, plain, total in zip(*(record.losses[name] for name in ("square", "sum", "total")), strict=True):
+        assert total == pytest.approx(0.5 * square + 2 * plain, rel=1e-6)
+
+
+def test_record(weight):
+    seen = []
+    record = run(weight, lambda epoch: {"square": weight.square().sum()}, after_epoch=seen.append)
+    assert seen == [0, 1, 2, 3, 4]
+    assert record.stop_reason == "all 5 epochs done"
+    made = record.as_dict()
+    assert made["n_epochs"] == 5
+    assert made["device"] == "cpu"
+    assert made["training_seconds"] > 0
+    assert {name: (part.dtype.str, part.shape) for name, part in made["losses"].items()} == {
+        "square": ("<f4", (5,)),
+        "total": ("<f4", (5,)),
+    }
+    assert TrainingRecord().as_dict()["n_epochs"] == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_no_number_is_named(weight, value):
+    def losses(epoch):
+        return {"square": weight.square().sum(), "odd": weight.sum() * 0 + (value if epoch == 2 else 1.0)}
+
+    with pytest.raises(FloatingPointError, match=r"the odd loss is not finite in epoch 2; .*learning_rate"):
+        run(weight, losses, {"square": 1.0, "odd": 1.0})
+    # the broken step was not taken
+    assert torch.isfinite(weight).all()
+
+
+def test_all_broken_losses_are_named(weight):
+    with pytest.raises(FloatingPointError, match="the a and b loss"):
+        run(weight, lambda epoch: dict.fromkeys("ab", weight.sum() * np.nan), {"a": 1.0, "b": 1.0})
+
+
+def levels(weight: torch.Tensor, values: list[float]):
+    return lambda epoch: {"square": weight.sum() * 0 + values[min(epoch, len(values) - 1)]}
+
+
+@pytest.mark.parametrize(
+    ("values", "min_delta", "patience", "epochs"),
+    [
+        ([4.0, 3.0, 2.0], 0.0, 2, 5),  # level after the third epoch
+        ([1.0], 0.0, 1, 2),
+        ([4.0, 3.0, 5.0, 2.0, 2.0, 2.0], 0.0, 2, 6),  # one bad epoch does not count against a later good one
+        ([1.0, 2.0, 3.0], 0.0, 2, 3),
+        ([100.0, 99.9, 99.8, 99.7, 99.6], 0.01, 3, 4),  # falls, but by less than a hundredth
+        ([-1.0, -2.0, -2.0, -2.0], 0.1, 2, 4),
+        ([1.0], 0.0, None, 12),
+    ],
+)
+def test_stops_at_a_plateau(weight, values, min_delta, patience, epochs):
+    record = run(weight, levels(weight, values), min_delta=min_delta, patience=patience, max_epochs=12)
+    assert len(record.losses["total"]) == epochs
+    assert ("fell by less" in record.stop_reason) == (epochs < 12)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])
+def test_an_interruption_gets_through_and_frees_memory(weight, error):
+    held = []
+
+    def losses(epoch):
+        if epoch == 2:
+            raise error
+        big = torch.zeros(10, requires_grad=True)
+        held.append(weakref.ref(big))
+        return {"square": weight.square().sum() + big.sum()}
+
+    with pytest.raises(error):
+        run(weight, losses)
+    gc.collect()
+    assert weight.grad is None
+    assert [ref() for ref in held] == [None, None]
+
+
+@pytest.mark.parametrize("shown", [True, False, None])
+def test_progress_bar_with_the_loss(weight, shown, capsys, monkeypatch):
+    # else it is drawn every tenth of a second
+    for module in (tqdm, tqdm.auto):
+        monkeypatch.setattr(module, "tqdm", partial(tqdm.std.tqdm, mininterval=0, miniters=1))
+    run(weight, lambda epoch: {"square": weight.square().sum()}, show_progress_bar=shown, description="Trial")
+    bar = capsys.readouterr().err
+    # None: not in a terminal here
+    assert ("Trial" in bar) == (shown is True)
+    assert ("loss=" in bar) == (shown is True)
+
+
+def test_accelerators():
+    assert make_fabric("cpu").device.type == "cpu"
+    with st.settings.override(accelerator="cpu"):
+        assert make_fabric().device.type == "cpu"
+    with pytest.raises(ValueError, match="accelerator must be one of"):
+        make_fabric("abacus")
+
+
+@pytest.mark.parametrize("accelerator", ["cuda", "gpu", "mps"])
+def test_an_accelerator_that_is_not_there(accelerator, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(RuntimeError, match=f"accelerator='{accelerator}' is not available .* use accelerator='cpu'"):
+        make_fabric(accelerator)
+    assert make_fabric("auto").device.type == "cpu"
