@@ -1,0 +1,3 @@
+"""Benchmarks: ``python -m benchmarks --help``."""
+
+from __future__ import annotations

@@ -1,0 +1,50 @@
+"""One run: a method on a data set with one seed, measured from outside the method."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def measure(path: Path, method: str, seed: int) -> dict[str, object]:
+    """Run a method and score it; the labels of the truth are taken out before the method sees the data."""
+    import anndata
+
+    # what every method needs is imported first, so that the seconds are those of the work
+    import lightning.fabric  # noqa: F401
+    import scanpy  # noqa: F401
+    import squidpy  # noqa: F401
+    import torch  # noqa: F401
+
+    import semtx as st
+    from benchmarks.methods import METHODS
+
+    started = time.perf_counter()
+    adata = anndata.read_h5ad(path)
+    truth = adata.obs.pop("ground_truth")
+    for key in list(adata.obs.columns):
+        del adata.obs[key]
+    labels = METHODS[method](adata, int(truth.nunique()), seed)
+    seconds = time.perf_counter() - started
+    scored = anndata.AnnData(obs=adata.obs[[]].copy(), obsm={"spatial": adata.obsm["spatial"]})
+    scored.obs["ground_truth"] = truth.astype("category")
+    scored.obs["found"] = np.asarray(labels).astype(str)
+    scored.obs["found"] = scored.obs["found"].astype("category")
+    return {
+        "data": path.stem,
+        "method": method,
+        "seed": seed,
+        **st.metrics.clustering_scores(scored, "found").to_dict(),
+        **st.metrics.spatial_scores(scored, "found").to_dict(),
+        "seconds": seconds,
+        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))
