@@ -179,7 +179,7 @@ class TestConfig:
         assert config.updated(max_epochs=None) == config
         assert config.updated(max_epochs=7).max_epochs == 7
         assert config.max_epochs != 7
-        with pytest.raises(TypeError, match="has no 'epochs'; it has .*'max_epochs'"):
+        with pytest.raises(TypeError, match=r"has no 'epochs'; it has .*'max_epochs'"):
             config.updated(epochs=7)
 
     def test_the_authors_presets_follow_the_platform(self):
