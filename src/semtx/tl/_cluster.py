@@ -120,7 +120,8 @@ def cluster(
         "n_smoothing": n_smoothing,
         "random_state": random_state,
     }
-    record = run_record("tl.cluster", params, **found.report)
+    # smoothing can outvote a small cluster everywhere
+    record = run_record("tl.cluster", params, **{**found.report, "n_clusters": int(labels.max()) + 1})
     adata = working_copy(adata) if copy else adata
     write_results(adata, obs={key_added: labels_to_categorical(labels)}, uns={key_added: record})
     return adata if copy else None

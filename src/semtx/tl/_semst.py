@@ -169,6 +169,9 @@ def semst(
         check_number("learning_rate", learning_rate, minimum=0, open_minimum=True)
     if spatial_loss is not None:
         check_choice("spatial_loss", spatial_loss, ("closed_form", "exact"))
+    if store_modulation and semantics is None:
+        msg = "store_modulation=True needs semantics, and semantics=None leaves them out"
+        raise ValueError(msg)
     positions = coordinates(adata, spatial_key)
     library = find_library(adata, library_key)
     changes = {
@@ -211,10 +214,7 @@ def semst(
     labels = by_size(smooth_labels(found.labels, graph, n_smoothing)) if n_smoothing else found.labels
 
     obsm = {_keys.embedding(key_added): z}
-    if store_modulation:
-        if meaning is None:
-            msg = "store_modulation=True needs semantics, and semantics=None leaves them out"
-            raise ValueError(msg)
+    if store_modulation and meaning is not None:
         obsm[key_added + _keys.MODULATION_SUFFIX] = np.hstack(model.modulation(graph, meaning))
     params = {
         "n_clusters": n_clusters,
@@ -240,7 +240,7 @@ def semst(
         n_empty=n_empty,
         semantics_source=source,
         graph=report,
-        clustering=found.report,
+        clustering={**found.report, "n_clusters": int(labels.max()) + 1},
         **model.record.as_dict(),
         seconds=time.perf_counter() - started,
     )

@@ -74,14 +74,15 @@ def find_graph(
 ) -> tuple[sparse.csr_matrix, dict[str, dict[str, Any]]]:
     """Return the spatial graph, and what to write where it had to be built.
 
-    A graph of the user's own is used as it is; one that an earlier call built is used again if it was built in the
-    same way, told by ``origin``.
+    A graph of the user's own and one that is named is used as it is; one that an earlier call built is used again if it
+    was built in the same way, told by ``origin``.
     """
     made = {"made_by": _MADE_BY, "n_neighbors": config.n_neighbors, "radius_in_pitches": config.radius or 0.0, **origin}
     key = _keys.SPATIAL_NEIGHBORS if neighbors_key is None else neighbors_key
     if neighbors_key is not None or key in adata.uns:
         params = check_key(adata, "uns", key, parameter="neighbors_key").get("params", {})
-        if params.get("made_by") != _MADE_BY or all(params.get(name) == value for name, value in made.items()):
+        named = neighbors_key is not None
+        if named or params.get("made_by") != _MADE_BY or all(params.get(name) == value for name, value in made.items()):
             return _within_sections(spatial_connectivities(adata, key), library), {}
     holder = spatial_graph(coordinates, library=library, n_neighbors=config.n_neighbors, radius=config.radius)
     entry = dict(holder.uns[_keys.SPATIAL_NEIGHBORS])

@@ -1,0 +1,374 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
+
+import semtx as st
+
+FAST = {"max_epochs": 2, "accelerator": "cpu", "show_progress_bar": False}
+
+
+def run(adata: AnnData, n_clusters: int | None = 4, **options) -> AnnData:
+    return st.tl.semst(adata, n_clusters, copy=True, **{**FAST, **options})
+
+
+def same(one: AnnData, other: AnnData) -> bool:
+    return np.array_equal(one.obsm["X_semst"], other.obsm["X_semst"])
+
+
+class TestWhatDoesNotMatter:
+    def test_labels_of_the_truth(self, tissue):
+        wanted = run(tissue)
+        shuffled = tissue.copy()
+        shuffled.obs["ground_truth"] = np.random.default_rng(0).permutation(tissue.obs["ground_truth"])
+        del tissue.obs["ground_truth"]
+        for other in (shuffled, tissue):
+            got = run(other)
+            assert same(got, wanted)
+            assert got.obs["semst"].tolist() == wanted.obs["semst"].tolist()
+
+    @pytest.mark.parametrize("preset", ["default", "reference"])
+    @pytest.mark.parametrize("unit", [2**-20, 2**20])
+    def test_units_of_the_coordinates(self, tissue, preset, unit):
+        wanted = run(tissue, preset=preset)
+        tissue.obsm["spatial"] = tissue.obsm["spatial"] * unit
+        got = run(tissue, preset=preset)
+        assert same(got, wanted)
+        assert got.obs["semst"].tolist() == wanted.obs["semst"].tolist()
+
+    def test_rotation_of_the_section(self, tissue):
+        wanted = run(tissue)
+        turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+        tissue.obsm["spatial"] = tissue.obsm["spatial"] @ turn
+        got = run(tissue)
+        # nearest neighbours at equal distances at the rim may be others
+        assert adjusted_rand_score(got.obs["semst"], wanted.obs["semst"]) > 0.8
+
+    def test_order_of_spots(self, tissue):
+        """Rounding and the starts of the mixture depend on the order, the partition nearly not: ARI above 0.9."""
+        wanted = run(tissue, 5, max_epochs=20)
+        order = np.random.default_rng(0).permutation(tissue.n_obs)
+        got = run(tissue[order].copy(), 5, max_epochs=20)
+        back = got.obs["semst"].loc[wanted.obs_names]
+        assert adjusted_rand_score(wanted.obs["semst"], back) > 0.9
+
+    def test_order_of_genes_hardly_does(self, tissue):
+        wanted = run(tissue, 5, max_epochs=20)
+        order = np.random.default_rng(0).permutation(tissue.n_vars)
+        got = run(tissue[:, order].copy(), 5, max_epochs=20)
+        assert adjusted_rand_score(wanted.obs["semst"], got.obs["semst"]) > 0.9
+
+    @pytest.mark.parametrize(
+        "form", [sparse.csc_matrix, lambda x: x.toarray(), lambda x: x.astype(np.int64), lambda x: x.astype(np.float64)]
+    )
+    @pytest.mark.parametrize("preset", ["reference", "paper"])
+    def test_form_of_the_counts(self, tissue, form, preset):
+        wanted = run(tissue, preset=preset)
+        tissue.X = form(tissue.X)
+        assert same(run(tissue, preset=preset), wanted)
+
+    def test_random_numbers_outside(self, tissue):
+        import torch
+
+        wanted = run(tissue)
+        torch.manual_seed(99)
+        before = torch.get_rng_state()
+        assert same(run(tissue), wanted)
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+class TestOddTissue:
+    @pytest.mark.parametrize("preset", ["default", "reference"])
+    def test_spots_without_counts_or_neighbors(self, tissue, preset, capsys):
+        counts = tissue.X.tolil()
+        counts[[5, 77]] = 0
+        tissue.X = sparse.csr_matrix(counts)
+        tissue.obsm["spatial"][0] = [1e5, 1e5]
+        got = run(tissue, preset=preset)
+        assert np.isfinite(got.obsm["X_semst"]).all()
+        assert got.obs["semst"].notna().all()
+        assert got.uns["semst"]["n_empty"] == 2
+        assert "2 observations have no counts" in capsys.readouterr().err
+
+    def test_isolated_spots_of_the_users_graph(self, tissue, capsys):
+        import squidpy
+
+        tissue.obsm["spatial"][0] = [1e5, 1e5]
+        squidpy.gr.spatial_neighbors(tissue, coord_type="generic", radius=105)
+        got = run(tissue)
+        assert got.uns["semst"]["graph"]["n_isolated"] == 1
+        assert np.isfinite(got.obsm["X_semst"]).all()
+        assert "1 observations have no spatial neighbour" in capsys.readouterr().err
+
+    def test_a_panel_of_70_genes(self, tissue):
+        for preset in ("default", "reference"):
+            got = run(tissue[:, :70].copy(), preset=preset)
+            assert got.uns["semst"]["n_genes"] == 70
+            assert got.obs["semst"].nunique() == 4
+
+    def test_a_handful_of_spots(self, tissue):
+        got = run(tissue[:12].copy(), 2)
+        assert got.obs["semst"].nunique() == 2
+
+    def test_meaningless_names_are_refused_with_a_way_out(self, tissue):
+        tissue.var_names = [f"probe_{i:05d}" for i in range(tissue.n_vars)]
+        before = set(tissue.uns)
+        with pytest.raises(ValueError, match="semantics=None"):
+            st.tl.semst(tissue, 4, **FAST)
+        assert set(tissue.uns) == before
+        assert run(tissue, semantics=None).obs["semst"].nunique() == 4
+
+    @pytest.mark.parametrize("value", [0.0, 1.0])
+    def test_semantics_that_are_the_same_everywhere(self, tissue, value):
+        tissue.obsm["X_semantics"] = np.full((300, 80), value)
+        assert np.isfinite(run(tissue).obsm["X_semst"]).all()
+
+
+class TestSections:
+    @pytest.mark.parametrize("preset", ["default", "reference"])
+    def test_no_edge_joins_two_sections_at_the_same_places(self, sections, preset):
+        got = run(sections, preset=preset, library_key="library_id")
+        graph = got.obsp["spatial_connectivities"].tocoo()
+        library = sections.obs["library_id"].to_numpy()
+        assert (library[graph.row] == library[graph.col]).all()
+        assert got.uns["semst"]["graph"]["n_components"] == 2
+        # a grid, although each place is taken twice
+        wanted = st.models.SEMST_PRESETS[preset].hidden_dim
+        assert got.uns["semst"]["config"]["hidden_dim"] == wanted
+
+    def test_edges_of_the_users_graph_between_sections_are_left_out(self, sections, capsys):
+        import squidpy
+
+        squidpy.gr.spatial_neighbors(sections, coord_type="generic", n_neighs=6)
+        got = run(sections, library_key="library_id")
+        assert "join different sections; they are not used" in capsys.readouterr().err
+        assert got.uns["semst"]["graph"]["n_components"] >= 2
+
+    def test_missing_section(self, sections):
+        sections.obs["library_id"] = sections.obs["library_id"].where(np.arange(300) != 4)
+        with pytest.raises(ValueError, match="has 1 missing values; every spot needs a section"):
+            run(sections, library_key="library_id")
+
+
+class TestGraph:
+    def test_of_the_user_is_used_and_stays(self, tissue):
+        import squidpy
+
+        squidpy.gr.spatial_neighbors(tissue, coord_type="generic", n_neighs=10)
+        before = tissue.obsp["spatial_connectivities"].copy()
+        st.tl.semst(tissue, 4, **FAST)
+        assert (tissue.obsp["spatial_connectivities"] != before).nnz == 0
+        assert tissue.uns["semst"]["graph"]["mean_degree"] == pytest.approx(before.nnz / 300)
+        assert "made_by" not in tissue.uns["spatial_neighbors"]["params"]
+
+    def test_of_another_name(self, tissue):
+        import squidpy
+
+        squidpy.gr.spatial_neighbors(tissue, coord_type="generic", n_neighs=10, key_added="wide")
+        st.tl.semst(tissue, 4, neighbors_key="wide_neighbors", **FAST)
+        assert tissue.uns["semst"]["graph"]["mean_degree"] >= 10
+        assert "spatial_neighbors" not in tissue.uns
+        with pytest.raises(KeyError, match=r"neighbors_key='narrow' is not in adata\.uns"):
+            st.tl.semst(tissue, 4, neighbors_key="narrow", **FAST)
+
+    def test_built_once_and_again_when_asked_otherwise(self, tissue):
+        st.tl.semst(tissue, 4, **FAST)
+        graph = tissue.obsp["spatial_connectivities"]
+        assert tissue.uns["semst"]["graph"]["mean_degree"] == pytest.approx(graph.nnz / 300)
+        again = run(tissue)
+        assert same(again, tissue)
+        wider = run(tissue, n_neighbors=12)
+        assert wider.obsp["spatial_connectivities"].nnz > 1.5 * graph.nnz
+        # ... unless it is named
+        assert same(run(tissue, n_neighbors=12, neighbors_key="spatial_neighbors"), tissue)
+
+
+class TestSemantics:
+    def test_controls_differ_and_change_nothing_stored(self, tissue):
+        st.pp.gene_semantics(tissue)
+        st.pp.cell_semantics(tissue)
+        stored = tissue.obsm["X_semantics"].copy(), tissue.varm["gene_semantics"].copy()
+        found = {}
+        for semantics in ("auto", "shuffled", "random", None):
+            got = run(tissue, semantics=semantics)
+            np.testing.assert_array_equal(got.obsm["X_semantics"], stored[0])
+            np.testing.assert_array_equal(got.varm["gene_semantics"], stored[1])
+            found[semantics] = got
+        for one in found:
+            for other in found:
+                assert same(found[one], found[other]) == (one == other)
+        assert found["auto"].uns["semst"]["semantics_source"] == "obsm['X_semantics']"
+        assert found["shuffled"].uns["semst"]["semantics_source"] == "varm['gene_semantics'], shuffled"
+        assert found[None].uns["semst"]["semantics_source"] == "none"
+
+    def test_controls_follow_the_seed(self, tissue):
+        for control in ("shuffled", "random"):
+            one, again = (run(tissue, semantics=control, random_state=1) for _ in range(2))
+            assert same(one, again)
+
+    def test_computed_on_the_side(self, tissue):
+        got = run(tissue)
+        assert got.uns["semst"]["semantics_source"] == "built-in gene vectors"
+        assert not got.varm
+        assert "X_semantics" not in got.obsm
+
+    def test_any_key_of_obsm(self, tissue):
+        tissue.obsm["mine"] = np.random.default_rng(0).normal(size=(300, 20))
+        got = run(tissue, semantics="mine")
+        assert got.uns["semst"]["semantics_source"] == "obsm['mine']"
+        assert not same(got, run(tissue))
+
+    def test_broken_semantics(self, tissue):
+        tissue.obsm["mine"] = np.full((300, 5), np.nan)
+        with pytest.raises(ValueError, match=r"obsm\['mine'\] must be a matrix without NaN"):
+            run(tissue, semantics="mine")
+
+    @pytest.mark.parametrize(("preset", "views"), [("default", 1), ("paper", 2), ("reference", 2)])
+    def test_modulation(self, tissue, preset, views):
+        got = run(tissue, preset=preset, store_modulation=True)
+        stored = got.obsm["semst_modulation"]
+        assert stored.dtype == np.float32
+        assert stored.shape == (300, 2 * views * got.obsm["X_semst"].shape[1])
+        with pytest.raises(ValueError, match="store_modulation=True needs semantics"):
+            run(tissue, semantics=None, store_modulation=True)
+
+
+class TestSettings:
+    @pytest.mark.parametrize("preset", ["default", "paper", "reference", "reference-cells"])
+    def test_presets(self, tissue, preset):
+        got = run(tissue, preset=preset)
+        record = got.uns["semst"]
+        assert record["params"]["preset"] == preset
+        assert record["n_epochs"] == 2
+        assert record["stop_reason"] == "all 2 epochs done"
+        assert got.obs["semst"].cat.categories.tolist() == ["0", "1", "2", "3"]
+        assert got.obsm["X_semst"].shape == (300, record["config"]["latent_dim"])
+        assert got.obsm["X_semst"].dtype == np.float32
+
+    def test_authors_presets_tell_cells_from_a_grid(self, tissue):
+        assert run(tissue, preset="reference").uns["semst"]["config"]["hidden_dim"] == 256
+        tissue.obsm["spatial"] = np.random.default_rng(0).uniform(0, 1, (300, 2))
+        assert run(tissue, preset="reference").uns["semst"]["config"]["hidden_dim"] == 128
+
+    def test_a_configuration_of_ones_own(self, tissue):
+        config = st.models.SEMST_PRESETS["default"].updated(latent_dim=7)
+        got = run(tissue, preset=config)
+        assert got.obsm["X_semst"].shape == (300, 7)
+        assert got.uns["semst"]["params"]["preset"] == "custom"
+        assert got.uns["semst"]["config"]["max_epochs"] == 2
+
+    def test_changes_of_a_preset(self, tissue):
+        got = run(tissue, n_top_genes=100, learning_rate=0.5, spatial_loss="exact", n_neighbors=4)
+        config = got.uns["semst"]["config"]
+        assert (config["n_top_genes"], config["learning_rate"], config["n_neighbors"]) == (100, 0.5, 4)
+        assert config["spatial_loss"] == "exact"
+        assert got.uns["semst"]["n_genes"] == 100
+
+    def test_exact_and_closed_spatial_loss_are_close(self, tissue):
+        exact, closed = (
+            run(tissue, preset="reference", spatial_loss=how).uns["semst"]["losses"]["spatial"][0]
+            for how in ("exact", "closed_form")
+        )
+        assert exact != closed
+        assert abs(exact - closed) < 3e-4
+
+    def test_mask_of_genes(self, tissue):
+        tissue.var["mine"] = tissue.var["program"] != "background"
+        wanted = run(tissue, mask_var="mine")
+        assert wanted.uns["semst"]["n_genes"] == tissue.var["mine"].sum()
+        assert same(run(tissue, mask_var=tissue.var["mine"].to_numpy()), wanted)
+        with pytest.raises(ValueError, match="only 1 of 705 genes have counts and are in mask_var"):
+            run(tissue, mask_var=np.arange(705) == 3)
+
+    def test_number_of_clusters_is_chosen(self, tissue):
+        got = run(tissue, None)
+        record = got.uns["semst"]["clustering"]
+        assert record["criterion"] == "stability"
+        assert record["n_clusters"] == got.obs["semst"].nunique()
+
+    def test_leiden(self, tissue):
+        got = run(tissue, None, cluster_method="leiden", resolution=0.3)
+        assert got.uns["semst"]["clustering"]["resolution"] == 0.3
+        assert run(tissue, 3, cluster_method="leiden").obs["semst"].nunique() == 3
+
+    def test_smoothing(self, tissue):
+        rough, smooth = (run(tissue, n_smoothing=rounds) for rounds in (0, 3))
+        assert same(rough, smooth)
+        graph = rough.obsp["spatial_connectivities"].tocoo()
+
+        def agreement(of: AnnData) -> float:
+            codes = of.obs["semst"].cat.codes.to_numpy()
+            return (codes[graph.row] == codes[graph.col]).mean()
+
+        assert agreement(smooth) > agreement(rough)
+
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"max_epochs": 0}, ValueError, "max_epochs must be at least 1"),
+            ({"learning_rate": 0}, ValueError, "learning_rate must be finite, above 0"),
+            ({"learning_rate": np.nan}, ValueError, "learning_rate must be finite"),
+            ({"n_top_genes": 1}, ValueError, "n_top_genes must be at least 2"),
+            ({"n_neighbors": 2.5}, TypeError, "n_neighbors must be a whole number"),
+            ({"random_state": -1}, ValueError, "random_state must be at least 0"),
+            ({"spatial_loss": "dense"}, ValueError, "spatial_loss must be one of"),
+            ({"resolution": 1.0}, ValueError, "resolution belongs to method='leiden'"),
+        ],
+    )
+    def test_bad_settings(self, tissue, options, error, message):
+        with pytest.raises(error, match=message):
+            run(tissue, **options)
+
+    def test_spatialdata(self, tissue):
+        spatialdata = pytest.importorskip("spatialdata")
+        wanted = run(tissue)
+        sdata = spatialdata.SpatialData(tables={"spots": tissue})
+        st.tl.semst(sdata, 4, **FAST)
+        assert same(sdata.tables["spots"], wanted)
+
+
+class TestInterruption:
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+    def test_leaves_anndata_as_it_was(self, tissue, monkeypatch, error):
+        from semtx import nn
+
+        def stop(*_, **__):
+            raise error
+
+        before = tissue.copy()
+        monkeypatch.setattr(nn.ZINBDecoder, "loss", stop)
+        with pytest.raises(error):
+            st.tl.semst(tissue, 4, **FAST)
+        assert set(tissue.uns) == set(before.uns)
+        assert set(tissue.obsp) == set(before.obsp)
+        assert set(tissue.obsm) == set(before.obsm)
+        pd.testing.assert_frame_equal(tissue.obs, before.obs)
+        assert (tissue.X != before.X).nnz == 0
+
+    def test_a_loss_that_is_no_number_is_named(self, tissue):
+        tissue.obsm["mine"] = np.random.default_rng(0).normal(size=(300, 5)) * 1e30
+        with pytest.raises(FloatingPointError, match="the zinb.* loss is not finite in epoch"):
+            st.tl.semst(tissue, 4, preset="reference", semantics="mine", **FAST)
+        assert "semst" not in tissue.uns
+
+
+def test_finds_the_domains_of_the_generated_tissue(tissue):
+    got = run(tissue, 5, max_epochs=None)
+    assert adjusted_rand_score(tissue.obs["ground_truth"], got.obs["semst"]) > 0.45
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_finds_the_layers_of_a_real_section(test_data):
+    """Visual cortex by STARmap, raw file to labels in one call, the truth read afterwards."""
+    import anndata
+
+    adata = anndata.read_h5ad(test_data / "spatial" / "STARmap_MVC.h5ad")
+    truth = adata.obs.pop("ground_truth")
+    known = truth.notna().to_numpy()
+    st.tl.semst(adata, truth.nunique(), accelerator="cpu", show_progress_bar=False)
+    assert adjusted_rand_score(truth[known], adata.obs["semst"][known]) > 0.45
