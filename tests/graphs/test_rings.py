@@ -18,7 +18,7 @@ def hexagonal_graph(side: int) -> sparse.csr_matrix:
 
 
 @pytest.mark.parametrize(
-    "side", [9, pytest.param(60, marks=pytest.mark.xfail(reason="a full grid stops at 18 neighbours, one too early"))]
+    "side", [9, pytest.param(60, marks=pytest.mark.xfail(reason="two rings fill the limit already"))]
 )
 def test_sizes_on_a_hexagonal_grid_of_any_size(side):
     """A section of Visium has thousands of spots, few of them at its rim."""
