@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 import semtx as st
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 FAST = {"max_epochs": 2, "accelerator": "cpu", "show_progress_bar": False}
 
@@ -194,9 +198,9 @@ class TestSemantics:
             np.testing.assert_array_equal(got.obsm["X_semantics"], stored[0])
             np.testing.assert_array_equal(got.varm["gene_semantics"], stored[1])
             found[semantics] = got
-        for one in found:
-            for other in found:
-                assert same(found[one], found[other]) == (one == other)
+        for one, first in found.items():
+            for other, second in found.items():
+                assert same(first, second) == (one == other)
         assert found["auto"].uns["semst"]["semantics_source"] == "obsm['X_semantics']"
         assert found["shuffled"].uns["semst"]["semantics_source"] == "varm['gene_semantics'], shuffled"
         assert found[None].uns["semst"]["semantics_source"] == "none"

@@ -208,9 +208,7 @@ def semst(
     x, names = counts.matrix[:, genes], adata.var_names[genes].tolist()
     model.fit(x, graph, meaning, gene_names=names, show_progress_bar=show_progress_bar)
     z = model.embed(x, graph, meaning)
-    found = cluster_embedding(
-        z, n_clusters, method=cluster_method, resolution=resolution, random_state=random_state
-    )
+    found = cluster_embedding(z, n_clusters, method=cluster_method, resolution=resolution, random_state=random_state)
     labels = by_size(smooth_labels(found.labels, graph, n_smoothing)) if n_smoothing else found.labels
 
     obsm = {_keys.embedding(key_added): z}
