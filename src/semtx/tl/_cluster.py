@@ -47,8 +47,9 @@ def cluster(
     adata
         AnnData with an embedding.
     n_clusters
-        Number of clusters. ``None`` chooses it: the largest number on which two random halves of the observations,
-        clustered apart, agree as well as on the best number (mixture and k-means), or what ``resolution`` gives (Leiden).
+        Number of clusters. ``None`` chooses it: the smallest number on which random halves of the observations, clustered
+        apart, agree clearly more than halves of a cloud without clusters do (mixture and k-means), or what
+        ``resolution`` gives (Leiden).
     use_rep
         Key of the embedding in ``adata.obsm``.
     method
