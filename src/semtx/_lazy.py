@@ -9,9 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-def attach(
-    package: str, public: Sequence[str], **modules: str
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def attach(package: str, public: Sequence[str], **modules: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` (PEP 562) for a package with one public name per private file.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import warnings
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ def run_record(function: str, params: Mapping[str, Any], **sections: Any) -> dic
             "params": params,
             "versions": {package: _version(package) for package in _RECORDED_PACKAGES},
             "platform": f"Python {platform.python_version()}, {platform.system()} {platform.machine()}",
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
             **sections,
         }
     )
@@ -97,7 +97,7 @@ def write_results(adata: AnnData, **fields: Mapping[str, Any]) -> None:
             for attribute, values in fields.items():
                 for key, value in values.items():
                     mapping = getattr(adata, attribute)
-                    before.append((attribute, key, mapping[key] if key in mapping else None, key in mapping))
+                    before.append((attribute, key, mapping.get(key), key in mapping))
                     mapping[key] = value
         except BaseException:
             for attribute, key, value, existed in reversed(before):

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def listed(names: Iterable[object], limit: int = 12) -> str:
     """Write names for an error message, shortened where there are many."""
-    names = [repr(name) for name in names]
-    if not names:
+    written = [repr(name) for name in names]
+    if not written:
         return "none"
-    more = f", ... ({len(names)} in all)" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    more = f", ... ({len(written)} in all)" if len(written) > limit else ""
+    return ", ".join(written[:limit]) + more
 
 
 def resolve_table(data: Any, table_key: str | None = None) -> AnnData:
@@ -78,7 +78,8 @@ def check_integer(name: str, value: Any, *, minimum: int, maximum: int | None = 
     if isinstance(value, bool) or not isinstance(value, Integral):
         msg = f"{name} must be a whole number, got {value!r}"
         raise TypeError(msg)
-    if value < minimum or (maximum is not None and value > maximum):
+    number = int(value)
+    if number < minimum or (maximum is not None and number > maximum):
         upper = "" if maximum is None else f" and at most {maximum}"
         msg = f"{name} must be at least {minimum}{upper}, got {value}"
         raise ValueError(msg)
@@ -91,8 +92,9 @@ def check_number(
     if isinstance(value, bool) or not isinstance(value, Real):
         msg = f"{name} must be a number, got {value!r}"
         raise TypeError(msg)
-    below = value <= minimum if open_minimum else value < minimum
-    if not np.isfinite(value) or below or value > maximum:
+    number = float(value)
+    below = number <= minimum if open_minimum else number < minimum
+    if not np.isfinite(number) or below or number > maximum:
         relation = "above" if open_minimum else "at least"
         msg = f"{name} must be finite, {relation} {minimum} and at most {maximum}, got {value}"
         raise ValueError(msg)

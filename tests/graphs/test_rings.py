@@ -17,9 +17,7 @@ def hexagonal_graph(side: int) -> sparse.csr_matrix:
     return spatial_graph(hexagonal(side), radius=1.05).obsp["spatial_connectivities"]
 
 
-@pytest.mark.parametrize(
-    "side", [9, pytest.param(60, marks=pytest.mark.xfail(reason="two rings fill the limit already"))]
-)
+@pytest.mark.parametrize("side", [9, 60])
 def test_sizes_on_a_hexagonal_grid_of_any_size(side):
     """A section of Visium has thousands of spots, few of them at its rim."""
     found = rings(hexagonal_graph(side), 3)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# three rings of a hexagonal grid
-MAX_NEIGHBORS = 36
+# two rings of a graph of nearest neighbours that was made symmetric
+MAX_NEIGHBORS = 24
 
 
 def rings(
@@ -28,8 +28,8 @@ def rings(
     n_rings
         Rings wanted.
     max_neighbors
-        No ring is added to rings that hold half as many neighbours already, so that a dense graph has fewer and the
-        result stays linear in n.
+        No ring is added to rings that hold so many neighbours on average, so that a dense graph has fewer and the result
+        stays linear in n.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def rings(
     found = [normalize_adjacency(step, "row", self_loops=False)]
     seen = sparse.csr_matrix(step + sparse.identity(n, dtype=np.float32, format="csr"))
     frontier = step
-    while len(found) < n_rings and seen.nnz < (max_neighbors / 2) * n:
+    while len(found) < n_rings and seen.nnz < (max_neighbors + 1) * n:
         reached = sparse.csr_matrix(frontier @ step)
         reached.data[:] = 1
         frontier = sparse.csr_matrix(reached - reached.multiply(seen))

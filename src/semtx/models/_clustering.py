@@ -166,14 +166,14 @@ def smooth_labels(labels: NDArray[np.integer], graph: sparse.csr_matrix, n_round
     """
     from scipy import sparse
 
-    labels = np.asarray(labels, dtype=np.int64)
-    n = len(labels)
+    smooth: NDArray[np.int64] = np.asarray(labels, dtype=np.int64)
+    n = len(smooth)
     neighbors = sparse.csr_matrix((np.ones(graph.nnz), graph.indices, graph.indptr), shape=graph.shape)
     for _ in range(n_rounds):
-        membership = sparse.csr_matrix((np.ones(n), (np.arange(n), labels)), shape=(n, labels.max() + 1))
+        membership = sparse.csr_matrix((np.ones(n), (np.arange(n), smooth)), shape=(n, smooth.max() + 1))
         votes = np.asarray((neighbors @ membership + 1.5 * membership).todense())
-        labels = votes.argmax(axis=1)
-    return labels
+        smooth = votes.argmax(axis=1)
+    return smooth
 
 
 def by_size(labels: NDArray[np.integer]) -> NDArray[np.int64]:

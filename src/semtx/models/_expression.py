@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 TARGET_SUM = 1e4
 _CLIP = 10.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from semtx.models._reduced_rank import reduced_rank_regression
 from semtx.models._semst_config import SEMST_PRESETS, SemSTConfig
 from semtx.models._semst_preprocessing import SemSTPreprocessing
 from semtx.models._semst_training import train_network
-from semtx.nn import SemSTInputs, SemSTNetwork
+from semtx.nn import SemSTNetwork
 from semtx.train import TrainingRecord, make_fabric
 
 if TYPE_CHECKING:
@@ -165,8 +165,7 @@ class SemST:
         device = next(network.parameters()).device
         network.eval()
         with torch.no_grad():
-            moved = SemSTInputs(*(None if part is None else part.to(device) for part in inputs))
-            return network(moved).z.cpu().numpy()
+            return network(inputs.to(device)).z.cpu().numpy()
 
     def modulation(
         self, graph: sparse.csr_matrix, semantics: NDArray[np.floating]
@@ -271,7 +270,7 @@ class SemST:
 
 def _warm_start(network: SemSTNetwork, x: NDArray[np.floating], expressed: NDArray[np.floating]) -> None:
     """Start the encoder at the closed-form prediction of each observation's expression from its surroundings."""
-    encoder = network.spatial_encoder
+    encoder = cast("torch.nn.Linear", network.spatial_encoder)
     weight, bias = reduced_rank_regression(x, expressed, encoder.out_features)
     scale = float(np.std(x @ weight[:, 0])) or 1.0
     with torch.no_grad():

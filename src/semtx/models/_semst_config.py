@@ -63,7 +63,7 @@ class SemSTConfig:
     encoder: Literal["convolution", "propagated"] = "convolution"
     n_neighbors: int = 6
     radius: float | None = None
-    n_rings: int = 3
+    n_rings: int = 2
     n_feature_neighbors: int = 14
     normalization: Literal["row", "symmetric"] = "row"
     gene_ranking: Literal["expression", "zscore", "specificity"] = "expression"
@@ -100,13 +100,13 @@ class SemSTConfig:
 
 
 _PAPER_SPOTS = SemSTConfig(
-    radius=4.0,
+    radius=4.09,
     normalization="symmetric",
     semantic_head="mlp",
     fusion="linear",
 )
 _REFERENCE_SPOTS = SemSTConfig(
-    radius=4.0,
+    radius=4.09,
     gene_ranking="zscore",
     n_semantic_genes=10,
     zinb_ridge=0.05,

@@ -83,11 +83,11 @@ class SemSTPreprocessing:
         expressed = self.expressed(counts)
         meaning = None if semantics is None else self.semantic_input(graph, semantics)
         if self.config.encoder == "propagated":
-            return SemSTInputs(torch.from_numpy(self.propagated(graph, expressed)), meaning)
+            return SemSTInputs(tensor(self.propagated(graph, expressed)), meaning)
         how = self.config.normalization
         neighbors = feature_graph(expressed, self.config.n_feature_neighbors, random_state=random_state)
         return SemSTInputs(
-            torch.from_numpy(expressed.toarray()),
+            tensor(expressed.toarray()),
             meaning,
             csr_tensor(normalize_adjacency(_binary(graph), how)),
             csr_tensor(normalize_adjacency(neighbors, how)),
@@ -95,7 +95,7 @@ class SemSTPreprocessing:
 
     def semantic_input(self, graph: sparse.csr_matrix, semantics: NDArray[np.floating]) -> Tensor:
         """Return the semantics that modulate, shape (n, semantic_dim)."""
-        return torch.from_numpy(self._semantic_array(graph, semantics))
+        return tensor(self._semantic_array(graph, semantics))
 
     def _semantic_array(self, graph: sparse.csr_matrix, semantics: NDArray[np.floating]) -> NDArray[np.float32]:
         if self.semantics is not None:
@@ -138,12 +138,17 @@ class SemSTPreprocessing:
         )
 
 
+def tensor(array: NDArray) -> Tensor:
+    """Return a copy in torch's own memory, whose alignment is always the same: vectorised sums round by it."""
+    return torch.from_numpy(array).clone()
+
+
 def csr_tensor(matrix: sparse.csr_matrix) -> Tensor:
     """Return a scipy CSR matrix as a float32 torch CSR tensor."""
     return torch.sparse_csr_tensor(
-        torch.from_numpy(matrix.indptr.astype(np.int64)),
-        torch.from_numpy(matrix.indices.astype(np.int64)),
-        torch.from_numpy(matrix.data.astype(np.float32)),
+        tensor(matrix.indptr.astype(np.int64)),
+        tensor(matrix.indices.astype(np.int64)),
+        tensor(matrix.data.astype(np.float32)),
         size=matrix.shape,
         check_invariants=False,
     )

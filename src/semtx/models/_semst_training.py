@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from semtx.models._semst_preprocessing import csr_tensor
+from semtx.models._semst_preprocessing import csr_tensor, tensor
 from semtx.nn import SemSTInputs, correlation_reduction, spatial_regularization
 from semtx.train import TrainingRecord, fit
 
@@ -97,13 +97,13 @@ def train_network(
     all_genes = config.n_decoded_genes is None or config.n_decoded_genes >= n_genes
     whole = csr_tensor(target).to(device) if full and all_genes else None
     if full:
-        inputs = _move(inputs, device)
+        inputs = inputs.to(device)
 
     def losses(epoch: int) -> dict[str, Tensor]:
         del epoch
         rows = None if full else torch.randperm(n)[: config.batch_size].sort().values
         genes = None if all_genes else torch.randperm(n_genes)[: config.n_decoded_genes].sort().values
-        batch = inputs if rows is None else _move(_rows_of(inputs, rows), device)
+        batch = inputs if rows is None else _rows_of(inputs, rows).to(device)
         part = _dense_part(target, rows, genes).to(device) if whole is None else whole
         row_factors = factors if factors is None or rows is None else factors[rows]
         row_factors = None if row_factors is None else row_factors.to(device)
@@ -129,7 +129,7 @@ def _start_decoder(network: SemSTNetwork, counts: sparse.csr_matrix) -> Tensor:
     with torch.no_grad():
         network.decoder.mu.weight.zero_()
         network.decoder.mu.bias.copy_(torch.from_numpy(np.log(np.maximum(means, 1e-5))))
-    return torch.from_numpy(size_factors.astype(np.float32))
+    return tensor(size_factors.astype(np.float32))
 
 
 def _parameter_groups(network: SemSTNetwork, config: SemSTConfig) -> list[dict]:
@@ -143,10 +143,6 @@ def _parameter_groups(network: SemSTNetwork, config: SemSTConfig) -> list[dict]:
     ]
 
 
-def _move(inputs: SemSTInputs, device: torch.device) -> SemSTInputs:
-    return SemSTInputs(*(None if part is None else part.to(device) for part in inputs))
-
-
 def _rows_of(inputs: SemSTInputs, rows: Tensor) -> SemSTInputs:
     semantics = None if inputs.semantics is None else inputs.semantics[rows]
     return SemSTInputs(inputs.x[rows], semantics)
@@ -156,4 +152,4 @@ def _dense_part(target: sparse.csr_matrix, rows: Tensor | None, genes: Tensor | 
     part = target if rows is None else target[rows.numpy()]
     part = part if genes is None else part[:, genes.numpy()]
     dense: NDArray[np.float32] = part.toarray()
-    return torch.from_numpy(dense)
+    return tensor(dense)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -66,7 +67,7 @@ class FSM(nn.Module):
         self.max_scale = max_scale
         widths = [semantic_dim, *hidden_dims]
         layers: list[nn.Module] = []
-        for width_in, width_out in zip(widths[:-1], widths[1:], strict=True):
+        for width_in, width_out in pairwise(widths):
             layers += [nn.Linear(width_in, width_out), nn.ReLU(), nn.Dropout(dropout)]
         last = nn.Linear(widths[-1], 2 * latent_dim)
         if zero_init:

@@ -31,6 +31,10 @@ class SemSTInputs(NamedTuple):
     spatial_graph: Tensor | None = None
     feature_graph: Tensor | None = None
 
+    def to(self, device: torch.device) -> SemSTInputs:
+        """Return the same on another device."""
+        return SemSTInputs(self.x.to(device), *(part if part is None else part.to(device) for part in self[1:]))
+
 
 class SemSTOutputs(NamedTuple):
     """The embedding and the views it was fused from, each of shape (n, latent_dim)."""

@@ -55,7 +55,7 @@ def zinb_nll(target: Tensor, mu: Tensor, theta: Tensor, pi_logits: Tensor) -> Te
 
 def zinb_nll_of_log_mean(target: Tensor, log_mu: Tensor, theta: Tensor, pi_logits: Tensor) -> Tensor:
     """Compute :func:`zinb_nll` from the logarithm of the mean, which decoders have at hand."""
-    return _ZINB.apply(target, log_mu, theta, pi_logits)
+    return _ZINB.apply(target, log_mu, theta, pi_logits)  # type: ignore[no-untyped-call]
 
 
 class _ZINB(torch.autograd.Function):

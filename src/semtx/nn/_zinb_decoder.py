@@ -67,8 +67,9 @@ class ZINBDecoder(nn.Module):
             else nn.Sequential(nn.Linear(latent_dim, hidden_dim), nn.BatchNorm1d(hidden_dim), nn.ReLU())
         )
         self.mu = nn.Linear(width, n_genes)
-        self.per_cell = dispersion == "gene-cell"
-        if self.per_cell:
+        self.pi: nn.Linear | nn.Parameter
+        self.theta: nn.Linear | nn.Parameter
+        if dispersion == "gene-cell":
             self.pi = nn.Linear(width, n_genes)
             self.theta = nn.Linear(width, n_genes)
         else:
@@ -133,16 +134,14 @@ class ZINBDecoder(nn.Module):
             return total
 
         heads = [p for name, p in self.named_parameters() if not name.startswith("hidden.") and p.requires_grad]
-        return _SumOverChunks.apply(nll_sum, chunk, hidden, *heads) / (n * n_genes)
+        total = _SumOverChunks.apply(nll_sum, chunk, hidden, *heads)  # type: ignore[no-untyped-call]
+        return total / (n * n_genes)
 
     def _heads(self, hidden: Tensor, size_factors: Tensor | None, genes: Tensor | None) -> ZINBParameters:
         log_mu = _head(self.mu, hidden, genes)
         if size_factors is not None:
             log_mu = log_mu + torch.log(size_factors)[:, None]
-        if self.per_cell:
-            theta, pi_logits = _head(self.theta, hidden, genes), _head(self.pi, hidden, genes)
-        else:
-            theta, pi_logits = (self.theta, self.pi) if genes is None else (self.theta[genes], self.pi[genes])
+        theta, pi_logits = _head(self.theta, hidden, genes), _head(self.pi, hidden, genes)
         # means of 1e-5 to 1e6, as the authors clip them
         return ZINBParameters(log_mu.clamp(-11.5, 13.8), softplus(theta).clamp(1e-4, 1e4), pi_logits)
 
@@ -170,7 +169,7 @@ class _SumOverChunks(torch.autograd.Function):
             total += value.detach()
             d_hidden[start : start + chunk] = gradients[0]
             for whole, gradient in zip(d_parameters, gradients[1:], strict=True):
-                whole += gradient
+                whole.add_(gradient)
         ctx.save_for_backward(*([] if d_hidden is None else [d_hidden, *d_parameters]))
         return total
 
@@ -180,7 +179,10 @@ class _SumOverChunks(torch.autograd.Function):
         return None, None, *(gradient * saved for saved in ctx.saved_tensors)
 
 
-def _head(layer: nn.Linear, hidden: Tensor, genes: Tensor | None) -> Tensor:
+def _head(layer: nn.Linear | nn.Parameter, hidden: Tensor, genes: Tensor | None) -> Tensor:
+    """Return a value for each entry, or for each gene where the layer holds just those."""
+    if isinstance(layer, nn.Parameter):
+        return layer if genes is None else layer[genes]
     if genes is None:
         return layer(hidden)
     return linear(hidden, layer.weight[genes], layer.bias[genes])

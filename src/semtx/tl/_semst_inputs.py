@@ -127,7 +127,7 @@ def find_semantics(
         vectors = holder.varm[_keys.GENE_SEMANTICS]
         holder.varm[_keys.GENE_SEMANTICS] = control_vectors(vectors, semantics, random_state)
         source = f"{source}, {semantics}"
-    method = "weighted" if config.n_semantic_genes is None else "top_genes"
+    method: Literal["weighted", "top_genes"] = "weighted" if config.n_semantic_genes is None else "top_genes"
     n_genes = None if config.n_semantic_genes is None else min(config.n_semantic_genes, adata.n_vars)
     cell_semantics(holder, method, n_top_genes=n_genes, ranking=config.gene_ranking)
     return holder.obsm[_keys.CELL_SEMANTICS], source

@@ -91,7 +91,7 @@ def fit(
     record = TrainingRecord(device=str(fabric.device), stop_reason=f"all {max_epochs} epochs done")
     started = time.perf_counter()
     best, stale = math.inf, 0
-    bar = _progress_bar(max_epochs, description, show_progress_bar)
+    bar = _progress_bar(max_epochs, description, show=show_progress_bar)
     try:
         for epoch in range(max_epochs):
             values = losses(epoch)
@@ -141,7 +141,7 @@ def _record_losses(record: TrainingRecord, values: Mapping[str, Tensor], total: 
     return numbers["total"]
 
 
-def _progress_bar(total: int, description: str, show: bool | None) -> Any:
+def _progress_bar(total: int, description: str, *, show: bool | None) -> Any:
     # tqdm.auto warns in a notebook without ipywidgets
     if find_spec("ipywidgets") is None:
         from tqdm import tqdm
