@@ -89,7 +89,7 @@ class SemSTPreprocessing:
         return SemSTInputs(
             tensor(expressed.toarray()),
             meaning,
-            csr_tensor(normalize_adjacency(_binary(graph), how)),
+            csr_tensor(normalize_adjacency(binary(graph), how)),
             csr_tensor(normalize_adjacency(neighbors, how)),
         )
 
@@ -154,7 +154,8 @@ def csr_tensor(matrix: sparse.csr_matrix) -> Tensor:
     )
 
 
-def _binary(graph: sparse.csr_matrix) -> sparse.csr_matrix:
+def binary(graph: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return a graph of ones without self-loops."""
     graph = sparse.csr_matrix(graph, dtype=np.float32, copy=True)
     graph.setdiag(0)
     graph.eliminate_zeros()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from semtx.models._semst_preprocessing import csr_tensor, tensor
+from semtx.models._semst_preprocessing import binary, csr_tensor, tensor
 from semtx.nn import SemSTInputs, correlation_reduction, spatial_regularization
 from semtx.train import TrainingRecord, fit
 
@@ -90,8 +90,7 @@ def train_network(
 
     edges = None
     if config.spatial_weight:
-        pairs = np.vstack(graph.nonzero()).astype(np.int64)
-        edges = torch.from_numpy(pairs[:, pairs[0] != pairs[1]]).to(device)
+        edges = csr_tensor(binary(graph)).to(device)
     # the spatial term is a sum over pairs of all observations
     full = config.batch_size is None or config.batch_size >= n or edges is not None
     all_genes = config.n_decoded_genes is None or config.n_decoded_genes >= n_genes
