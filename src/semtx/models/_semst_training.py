@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import nn
 
 from semtx.models._semst_preprocessing import binary, csr_tensor, tensor
@@ -13,13 +14,14 @@ from semtx.train import TrainingRecord, fit
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
     from numpy.typing import NDArray
-    from scipy import sparse
     from torch import Tensor
 
     from semtx.models._semst_config import SemSTConfig
     from semtx.nn import SemSTNetwork
 
-# a warm-started encoder only needs refining, while the decoder starts from nothing
+# counts at which a gene's first slopes are half its own
+_PRIOR_COUNTS = 100.0
+# the encoder of a warm start moves slower than its decoder, whose start is a rougher one
 _WARM_RATE = 0.05
 
 
@@ -83,7 +85,9 @@ def train_network(
     """
     n, n_genes = target.shape
     device = fabric.device
-    factors = _start_decoder(network, target) if config.target == "counts" else None
+    factors = _size_factors(target) if config.target == "counts" else None
+    if factors is not None and config.decoder_hidden_dim is None:
+        _start_decoder(network, inputs, target, factors)
     optimizer = torch.optim.Adam(_parameter_groups(network, config), weight_decay=config.weight_decay)
     objective, optimizer = fabric.setup(SemSTObjective(network, config), optimizer)
     objective.train()
@@ -120,15 +124,31 @@ def train_network(
     )
 
 
-def _start_decoder(network: SemSTNetwork, counts: sparse.csr_matrix) -> Tensor:
-    """Let the decoder start at each gene's mean, and return the size factors, which have mean 1."""
+def _size_factors(counts: sparse.csr_matrix) -> Tensor:
+    """Return each observation's share of the counts, with mean 1."""
     totals = np.maximum(np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(), 1)
-    size_factors = totals / totals.mean()
-    means = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() / size_factors.sum()
+    return tensor((totals / totals.mean()).astype(np.float32))
+
+
+def _start_decoder(network: SemSTNetwork, inputs: SemSTInputs, counts: sparse.csr_matrix, factors: Tensor) -> None:
+    """Start a linear decoder at the first-order solution: each gene's relative change along each latent dimension.
+
+    With r the rate of a gene (counts by size factor) and z centred, d log r / dz is about cov(z, r) / var(z) / mean(r).
+    A gene with few counts, whose slope is mostly noise, is drawn towards none.
+    """
     with torch.no_grad():
-        network.decoder.mu.weight.zero_()
-        network.decoder.mu.bias.copy_(torch.from_numpy(np.log(np.maximum(means, 1e-5))))
-    return tensor(size_factors.astype(np.float32))
+        z = network(inputs).z.double().numpy()
+    n = len(z)
+    centre = z.mean(axis=0)
+    rates = sparse.csr_matrix(sparse.diags(1 / factors.double().numpy()) @ counts)
+    means = np.asarray(rates.mean(axis=0), dtype=np.float64).ravel()
+    covariance = (rates.T @ (z - centre)) / n
+    gram = np.cov(z.T, ddof=0) + 1e-8 * np.eye(z.shape[1])
+    slopes = np.linalg.solve(gram, covariance.T).T / np.maximum(means, 1e-12)[:, None]
+    slopes *= (n * means / (n * means + _PRIOR_COUNTS))[:, None]
+    with torch.no_grad():
+        network.decoder.mu.weight.copy_(torch.from_numpy(slopes))
+        network.decoder.mu.bias.copy_(torch.from_numpy(np.log(np.maximum(means, 1e-5)) - slopes @ centre))
 
 
 def _parameter_groups(network: SemSTNetwork, config: SemSTConfig) -> list[dict]:
