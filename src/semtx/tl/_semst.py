@@ -186,21 +186,25 @@ def semst(
     else:
         config = resolve_preset(preset, grid=is_grid(positions, library), **changes)
 
-    counts = find_counts(adata, layer=layer)
+    # rows in an order of their own, by section and place, so that the order they come in decides no tie and no start
+    order = np.lexsort((*positions.T, np.zeros(adata.n_obs) if library is None else library.cat.codes))
+    back = np.argsort(order)
+    ordered = adata[order]
+    counts = find_counts(ordered, layer=layer)
     genes = select_genes(adata, counts.matrix, mask_var, config.n_top_genes)
     n_empty = int((counts.matrix[:, genes].getnnz(axis=1) == 0).sum())
     if n_empty:
         logger.warning("%d observations have no counts in the genes used; they are kept", n_empty)
     graph, fields = find_graph(
-        adata,
-        positions,
-        library,
+        ordered,
+        positions[order],
+        None if library is None else library.iloc[order],
         config,
         neighbors_key=neighbors_key,
         origin={"spatial_key": spatial_key, "library_key": library_key or ""},
     )
     report = graph_report(graph)
-    meaning, source = find_semantics(adata, counts.matrix, semantics, config, random_state)
+    meaning, source = find_semantics(ordered, counts.matrix, semantics, config, random_state)
 
     from semtx.models._semst import SemST
 
@@ -211,9 +215,9 @@ def semst(
     found = cluster_embedding(z, n_clusters, method=cluster_method, resolution=resolution, random_state=random_state)
     labels = by_size(smooth_labels(found.labels, graph, n_smoothing)) if n_smoothing else found.labels
 
-    obsm = {_keys.embedding(key_added): z}
+    obsm = {_keys.embedding(key_added): z[back]}
     if store_modulation and meaning is not None:
-        obsm[key_added + _keys.MODULATION_SUFFIX] = np.hstack(model.modulation(graph, meaning))
+        obsm[key_added + _keys.MODULATION_SUFFIX] = np.hstack(model.modulation(graph, meaning))[back]
     params = {
         "n_clusters": n_clusters,
         "preset": preset if isinstance(preset, str) else "custom",
@@ -243,6 +247,7 @@ def semst(
         seconds=time.perf_counter() - started,
     )
     adata = working_copy(adata) if copy else adata
+    fields["obsp"] = {key: built[back][:, back] for key, built in fields.get("obsp", {}).items()}
     fields["uns"] = {**fields.get("uns", {}), key_added: record}
-    write_results(adata, obs={key_added: labels_to_categorical(labels)}, obsm=obsm, **fields)
+    write_results(adata, obs={key_added: labels_to_categorical(labels[back])}, obsm=obsm, **fields)
     return adata if copy else None
