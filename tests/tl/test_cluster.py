@@ -24,7 +24,7 @@ def adata(tissue):
 def with_graph(adata):
     import squidpy
 
-    squidpy.gr.spatial_neighbors(adata, coord_type="generic", n_neighs=6)
+    squidpy.gr.spatial_neighbors_knn(adata, n_neighs=6)
     return adata
 
 

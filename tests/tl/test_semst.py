@@ -159,7 +159,7 @@ class TestGraph:
     def test_of_the_user_is_used_and_stays(self, tissue):
         import squidpy
 
-        squidpy.gr.spatial_neighbors(tissue, coord_type="generic", n_neighs=10)
+        squidpy.gr.spatial_neighbors_knn(tissue, n_neighs=10)
         before = tissue.obsp["spatial_connectivities"].copy()
         st.tl.semst(tissue, 4, **FAST)
         assert (tissue.obsp["spatial_connectivities"] != before).nnz == 0
@@ -169,7 +169,7 @@ class TestGraph:
     def test_of_another_name(self, tissue):
         import squidpy
 
-        squidpy.gr.spatial_neighbors(tissue, coord_type="generic", n_neighs=10, key_added="wide")
+        squidpy.gr.spatial_neighbors_knn(tissue, n_neighs=10, key_added="wide")
         st.tl.semst(tissue, 4, neighbors_key="wide_neighbors", **FAST)
         assert tissue.uns["semst"]["graph"]["mean_degree"] >= 10
         assert "spatial_neighbors" not in tissue.uns

@@ -92,14 +92,14 @@ def spatial_graph(
     with _quiet():
         import squidpy
 
-        squidpy.gr.spatial_neighbors(
-            holder,
-            spatial_key=_keys.SPATIAL,
-            library_key=library_key,
-            coord_type="generic",
-            n_neighs=min(n_neighbors, n_smallest - 1),
-            radius=None if radius is None else radius * pitch(coordinates, library),
-        )
+        if radius is None:
+            squidpy.gr.spatial_neighbors_knn(
+                holder, library_key=library_key, n_neighs=min(n_neighbors, n_smallest - 1)
+            )
+        else:
+            squidpy.gr.spatial_neighbors_radius(
+                holder, library_key=library_key, radius=radius * pitch(coordinates, library)
+            )
     for key in (_keys.SPATIAL_CONNECTIVITIES, _keys.SPATIAL_DISTANCES):
         graph = sparse.csr_matrix(holder.obsp[key])
         holder.obsp[key] = graph.maximum(graph.T).tocsr()

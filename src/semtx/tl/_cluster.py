@@ -153,7 +153,7 @@ def spatial_connectivities(adata: AnnData, neighbors_key: str) -> sparse.csr_mat
     """Return the graph that squidpy or scanpy wrote under ``uns[neighbors_key]``, CSR."""
     from scipy import sparse
 
-    fix = "run squidpy.gr.spatial_neighbors(adata) first"
+    fix = "run squidpy.gr.spatial_neighbors_knn(adata) first"
     entry = check_key(adata, "uns", neighbors_key, parameter="neighbors_key", fix=fix)
     graph = check_key(adata, "obsp", entry["connectivities_key"], fix=fix)
     return sparse.csr_matrix(graph)
