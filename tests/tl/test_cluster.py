@@ -78,7 +78,7 @@ def test_the_number_got_is_counted_after_smoothing(with_graph):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"n_smoothing": 1}, KeyError, "'spatial_neighbors' is not in adata.uns.*squidpy.gr.spatial_neighbors"),
+        ({"n_smoothing": 1}, KeyError, "'spatial_neighbors' is not in adata.uns.*squidpy.gr.spatial_neighbors_knn"),
         ({"n_smoothing": -1}, ValueError, "n_smoothing must be at least 0"),
         ({"n_init": 0}, ValueError, "n_init must be at least 1"),
         ({"resolution": 1.0}, ValueError, "resolution belongs to method='leiden' without n_clusters"),

@@ -99,7 +99,7 @@ class TestOddTissue:
         import squidpy
 
         tissue.obsm["spatial"][0] = [1e5, 1e5]
-        squidpy.gr.spatial_neighbors(tissue, coord_type="generic", radius=105)
+        squidpy.gr.spatial_neighbors_radius(tissue, radius=105)
         got = run(tissue)
         assert got.uns["semst"]["graph"]["n_isolated"] == 1
         assert np.isfinite(got.obsm["X_semst"]).all()
@@ -144,7 +144,7 @@ class TestSections:
     def test_edges_of_the_users_graph_between_sections_are_left_out(self, sections, capsys):
         import squidpy
 
-        squidpy.gr.spatial_neighbors(sections, coord_type="generic", n_neighs=6)
+        squidpy.gr.spatial_neighbors_knn(sections, n_neighs=6)
         got = run(sections, library_key="library_id")
         assert "join different sections; they are not used" in capsys.readouterr().err
         assert got.uns["semst"]["graph"]["n_components"] >= 2

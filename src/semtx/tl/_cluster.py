@@ -63,7 +63,7 @@ def cluster(
     n_smoothing
         Rounds in which each observation takes the commonest label among itself and its spatial neighbours.
     neighbors_key
-        Spatial graph for smoothing, as ``squidpy.gr.spatial_neighbors`` writes it in ``adata.uns``.
+        Spatial graph for smoothing, as ``squidpy.gr.spatial_neighbors_knn`` writes it in ``adata.uns``.
     key_added
         Key in ``adata.obs`` and ``adata.uns``.
     random_state

@@ -90,7 +90,7 @@ def semst(
         Column of ``adata.obs`` that names the section, where there are several: no edge joins two, all are embedded
         together and share their domains. Batch effects are not corrected.
     neighbors_key
-        Entry of ``adata.uns`` with a spatial graph, as ``squidpy.gr.spatial_neighbors`` writes it. ``None`` uses
+        Entry of ``adata.uns`` with a spatial graph, as ``squidpy.gr.spatial_neighbors_knn`` writes it. ``None`` uses
         ``"spatial_neighbors"`` where it exists, else builds a graph and writes it there.
     mask_var
         Genes to use: a boolean column of ``adata.var`` or a boolean array; ``None`` takes the ``n_top_genes`` most
