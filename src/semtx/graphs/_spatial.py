@@ -93,9 +93,7 @@ def spatial_graph(
         import squidpy
 
         if radius is None:
-            squidpy.gr.spatial_neighbors_knn(
-                holder, library_key=library_key, n_neighs=min(n_neighbors, n_smallest - 1)
-            )
+            squidpy.gr.spatial_neighbors_knn(holder, library_key=library_key, n_neighs=min(n_neighbors, n_smallest - 1))
         else:
             squidpy.gr.spatial_neighbors_radius(
                 holder, library_key=library_key, radius=radius * pitch(coordinates, library)

@@ -10,6 +10,7 @@ from scipy import sparse
 from semtx.graphs import feature_graph, normalize_adjacency, ring_means, rings
 from semtx.models._expression import PrincipalComponents, ScaledExpression, log_normalized
 from semtx.nn import SemSTInputs
+from semtx.nn._sparse import sparse_csr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,12 +146,11 @@ def tensor(array: NDArray) -> Tensor:
 
 def csr_tensor(matrix: sparse.csr_matrix) -> Tensor:
     """Return a scipy CSR matrix as a float32 torch CSR tensor."""
-    return torch.sparse_csr_tensor(
+    return sparse_csr(
         tensor(matrix.indptr.astype(np.int64)),
         tensor(matrix.indices.astype(np.int64)),
         tensor(matrix.data.astype(np.float32)),
-        size=matrix.shape,
-        check_invariants=False,
+        matrix.shape,
     )
 
 

@@ -7,6 +7,8 @@ import torch
 from torch.nn.functional import normalize, softplus
 from torch.utils.checkpoint import checkpoint
 
+from semtx.nn._sparse import adjacency_of
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -71,19 +73,17 @@ def spatial_regularization(
     """
     n = z.shape[0]
     unit = normalize(z, dim=1)
-    adjacency = edge_index if edge_index.layout == torch.sparse_csr else _adjacency(edge_index, unit)
+    adjacency = (
+        edge_index
+        if edge_index.layout == torch.sparse_csr
+        else adjacency_of(edge_index, unit.new_ones(edge_index.shape[1]), n)
+    )
     # a product with the graph and not a gather of its edges: O(n h) memory, and no atomic sums in the backward pass
     attraction = (unit * torch.sparse.mm(adjacency, unit)).sum()
     repulsion = _softplus_sum(unit, chunk) if method == "exact" else _softplus_sum_closed_form(unit)
     if balance == "edges":
         return repulsion / n**2 - attraction / max(adjacency.values().numel(), 1)
     return (repulsion - attraction) / (2 * n**2)
-
-
-def _adjacency(edge_index: Tensor, unit: Tensor) -> Tensor:
-    n = unit.shape[0]
-    ones = unit.new_ones(edge_index.shape[1])
-    return torch.sparse_coo_tensor(edge_index, ones, (n, n), check_invariants=False).to_sparse_csr()
 
 
 def _softplus_sum_closed_form(unit: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import linear, softplus
 
+from semtx.nn._sparse import sparse_csr
 from semtx.nn._zinb import zinb_nll_of_log_mean
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _dense_rows(counts: Tensor, rows: slice) -> Tensor:
         return counts[rows]
     pointers = counts.crow_indices()[rows.start : rows.stop + 1]
     first, last = int(pointers[0]), int(pointers[-1])
-    return torch.sparse_csr_tensor(
+    return sparse_csr(
         pointers - first,
         counts.col_indices()[first:last],
         counts.values()[first:last],
