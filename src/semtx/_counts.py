@@ -14,6 +14,7 @@ from semtx._validate import check_key
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from numpy.typing import NDArray
 
 Kind = Literal["integer", "expected", "lognormalized", "negative", "invalid"]
 
@@ -22,6 +23,9 @@ _WHAT = {
     "negative": "negative values, as scaled data have",
     "invalid": "NaN or infinite values",
 }
+
+
+TARGET_SUM = 1e4
 
 
 @dataclass(frozen=True)
@@ -125,3 +129,28 @@ def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
         "Keep them with adata.layers['counts'] = adata.X.copy() before normalising, or name another layer with layer="
     )
     raise ValueError(msg)
+
+
+def normalize_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Scale every row to a sum of 10,000; rows without counts stay zero."""
+    totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+    factors = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
+    return scale_entries(matrix, np.repeat(factors, np.diff(matrix.indptr)))
+
+
+def scale_entries(matrix: sparse.csr_matrix, factors: NDArray[np.float64]) -> sparse.csr_matrix:
+    """Multiply each stored value by its own factor."""
+    return sparse.csr_matrix(((matrix.data * factors).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)
+
+
+def standard_deviations(matrix: sparse.csr_matrix) -> NDArray[np.float64]:
+    """Return the standard deviation (ddof 1) of each column, without a dense copy."""
+    n = matrix.shape[0]
+    if n < 2:
+        return np.zeros(matrix.shape[1])
+    value = matrix.data.astype(np.float64)
+    mean = np.bincount(matrix.indices, value, matrix.shape[1]) / n
+    # squared deviations of the stored values, plus those of the zeros that are not stored
+    stored = np.bincount(matrix.indices, (value - mean[matrix.indices]) ** 2, matrix.shape[1])
+    zeros = n - np.bincount(matrix.indices, minlength=matrix.shape[1])
+    return np.sqrt((stored + zeros * mean**2) / (n - 1))

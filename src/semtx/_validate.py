@@ -134,6 +134,15 @@ def coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:
     return values
 
 
+def finite_matrix(adata: AnnData, key: str, *, parameter: str, fix: str) -> NDArray[np.float64]:
+    """Return ``adata.obsm[key]`` as a matrix without NaN or infinite values, shape (n_obs, d), or raise."""
+    values = np.asarray(check_key(adata, "obsm", key, parameter=parameter, fix=fix), dtype=np.float64)
+    if values.ndim != 2 or not np.isfinite(values).all():
+        msg = f"adata.obsm[{key!r}] must be a matrix without NaN or infinite values to serve as {parameter}"
+        raise ValueError(msg)
+    return values
+
+
 def gene_mask(adata: AnnData, mask_var: str | NDArray[np.bool_] | None) -> NDArray[np.bool_]:
     """Return ``mask_var`` as a boolean array of shape (n_vars,): all genes for ``None``, or raise."""
     if mask_var is None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from semtx.models._expression import PrincipalComponents, ScaledExpression, log_normalized, normalize_total
+from semtx._counts import normalize_rows
+from semtx.models._expression import PrincipalComponents, ScaledExpression, log_normalized
 from semtx.models._reduced_rank import reduced_rank_regression
 
 
@@ -16,7 +17,7 @@ def counts() -> np.ndarray:
 
 
 def test_normalized_total(counts):
-    got = normalize_total(sparse.csr_matrix(counts)).toarray()
+    got = normalize_rows(sparse.csr_matrix(counts)).toarray()
     totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
     np.testing.assert_allclose(got, counts / totals * 1e4, rtol=1e-5)
     np.testing.assert_allclose(

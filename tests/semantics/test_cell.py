@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from semtx.semantics._cell import normalize_rows, score_genes, selection, top_genes, weighted_semantics
+from semtx._counts import normalize_rows
+from semtx.semantics._cell import score_genes, selection, top_genes, weighted_semantics
 
 
 @pytest.fixture

@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from semtx._counts import normalize_rows, scale_entries, standard_deviations
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TARGET_SUM = 1e4
 _CLIP = 10.0
-
-
-def normalize_total(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Scale each row to 10,000; a row without counts stays zero."""
-    totals = np.asarray(counts.sum(axis=1)).ravel()
-    factors = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals, dtype=np.float64), where=totals > 0)
-    return sparse.csr_matrix(sparse.diags(factors.astype(np.float32)) @ counts)
 
 
 @dataclass(frozen=True)
@@ -37,17 +31,14 @@ class ScaledExpression:
     @classmethod
     def fit(cls, counts: sparse.csr_matrix) -> ScaledExpression:
         """Measure the standard deviations."""
-        x = normalize_total(counts)
-        n = x.shape[0]
-        mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
-        square = np.asarray(x.multiply(x).mean(axis=0), dtype=np.float64).ravel()
-        deviation = np.sqrt(np.maximum(square - mean**2, 0) * n / max(n - 1, 1))
+        deviation = standard_deviations(normalize_rows(counts))
         deviation[deviation == 0] = 1
         return cls(deviation.astype(np.float32))
 
     def transform(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
         """Return shape (n, n_genes), sparse."""
-        x = sparse.csr_matrix(normalize_total(counts) @ sparse.diags(1 / self.scale))
+        x = normalize_rows(counts)
+        x = scale_entries(x, 1 / self.scale[x.indices])
         np.minimum(x.data, _CLIP, out=x.data)
         return x
 
@@ -92,6 +83,6 @@ class PrincipalComponents:
 
 def log_normalized(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return log1p of expression normalised to 10,000."""
-    x = normalize_total(counts)
+    x = normalize_rows(counts)
     np.log1p(x.data, out=x.data)
     return x

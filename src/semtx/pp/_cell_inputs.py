@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semtx import _keys
-from semtx._counts import find_counts, kind_of, to_csr
+from semtx._counts import find_counts, kind_of, normalize_rows, to_csr
 from semtx._logging import logger
 from semtx._validate import check_key
 from semtx.pp._gene_names import ensembl_of, names_of
-from semtx.semantics._cell import normalize_rows
 from semtx.semantics._match import match_genes
 
 if TYPE_CHECKING:

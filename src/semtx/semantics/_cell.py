@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from scipy import sparse
 
+from semtx._counts import scale_entries, standard_deviations
 from semtx._validate import check_choice, check_integer
 
 if TYPE_CHECKING:
@@ -16,14 +17,6 @@ if TYPE_CHECKING:
 
 Ranking = Literal["expression", "zscore", "specificity"]
 RANKINGS: tuple[str, ...] = get_args(Ranking)
-TARGET_SUM = 1e4
-
-
-def normalize_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Scale every row to a sum of 10,000; rows without counts stay zero."""
-    totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
-    factors = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
-    return _scaled(matrix, np.repeat(factors, np.diff(matrix.indptr)))
 
 
 def score_genes(expression: sparse.csr_matrix, ranking: Ranking = "expression") -> sparse.csr_matrix:
@@ -51,8 +44,8 @@ def score_genes(expression: sparse.csr_matrix, ranking: Ranking = "expression") 
     if ranking == "expression":
         scores = sparse.csr_matrix((np.log1p(expression.data), expression.indices, expression.indptr), expression.shape)
     elif ranking == "zscore":
-        sd = _standard_deviations(expression)
-        scores = _scaled(expression, np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 0)[expression.indices])
+        sd = standard_deviations(expression)
+        scores = scale_entries(expression, np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 0)[expression.indices])
     else:
         mean = np.asarray(expression.mean(axis=0, dtype=np.float64)).ravel()[expression.indices]
         value = expression.data.astype(np.float64)
@@ -147,7 +140,7 @@ def weighted_semantics(weights: sparse.csr_matrix, gene_vectors: NDArray[np.floa
     totals = weights.astype(np.float64) @ has_vector
     factors = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
     # scaling the weights first keeps the float32 sums near one
-    return _scaled(weights, np.repeat(factors, np.diff(weights.indptr))).astype(np.float32) @ vectors
+    return scale_entries(weights, np.repeat(factors, np.diff(weights.indptr))).astype(np.float32) @ vectors
 
 
 def selection(top: NDArray[np.intp], n_vars: int) -> sparse.csr_matrix:
@@ -156,20 +149,3 @@ def selection(top: NDArray[np.intp], n_vars: int) -> sparse.csr_matrix:
     indptr = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))])
     indices = top[chosen]
     return sparse.csr_matrix((np.ones(indices.size, dtype=np.float32), indices, indptr), (len(top), n_vars))
-
-
-def _scaled(matrix: sparse.csr_matrix, factors: NDArray[np.float64]) -> sparse.csr_matrix:
-    return sparse.csr_matrix(((matrix.data * factors).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)
-
-
-def _standard_deviations(matrix: sparse.csr_matrix) -> NDArray[np.float64]:
-    """Return the standard deviation (ddof 1) of each column, without a dense copy."""
-    n = matrix.shape[0]
-    if n < 2:
-        return np.zeros(matrix.shape[1])
-    value = matrix.data.astype(np.float64)
-    mean = np.bincount(matrix.indices, value, matrix.shape[1]) / n
-    # squared deviations of the stored values, plus those of the zeros that are not stored
-    stored = np.bincount(matrix.indices, (value - mean[matrix.indices]) ** 2, matrix.shape[1])
-    zeros = n - np.bincount(matrix.indices, minlength=matrix.shape[1])
-    return np.sqrt((stored + zeros * mean**2) / (n - 1))

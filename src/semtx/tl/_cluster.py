@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from semtx import _keys
 from semtx._record import labels_to_categorical, run_record, working_copy, write_results
 from semtx._validate import (
@@ -15,13 +13,13 @@ from semtx._validate import (
     check_key,
     check_n_clusters,
     check_number,
+    finite_matrix,
     resolve_table,
 )
 from semtx.models._clustering import CLUSTER_METHODS, ClusterMethod, by_size, cluster_embedding, smooth_labels
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from numpy.typing import NDArray
     from scipy import sparse
 
 
@@ -106,7 +104,8 @@ def cluster(
     check_clustering(method, resolution, n_clusters)
     check_integer("n_init", n_init, minimum=1)
     check_integer("n_smoothing", n_smoothing, minimum=0)
-    z = representation(adata, use_rep)
+    fix = "compute it first, such as sc.pp.pca(adata) for 'X_pca' or st.tl.semst(adata) for 'X_semst'"
+    z = finite_matrix(adata, use_rep, parameter="use_rep", fix=fix)
     graph = spatial_connectivities(adata, neighbors_key) if n_smoothing else None
     found = cluster_embedding(
         z, n_clusters, method=method, resolution=resolution, n_init=n_init, random_state=random_state
@@ -137,16 +136,6 @@ def check_clustering(method: str, resolution: float | None, n_clusters: int | No
     if method != "leiden" or n_clusters is not None:
         msg = "resolution belongs to method='leiden' without n_clusters; give n_clusters or resolution, not both"
         raise ValueError(msg)
-
-
-def representation(adata: AnnData, use_rep: str) -> NDArray[np.float64]:
-    """Return a finite embedding, shape (n_obs, d)."""
-    fix = "compute it first, such as sc.pp.pca(adata) for 'X_pca' or st.tl.semst(adata) for 'X_semst'"
-    z = np.asarray(check_key(adata, "obsm", use_rep, parameter="use_rep", fix=fix), dtype=np.float64)
-    if z.ndim != 2 or not np.isfinite(z).all():
-        msg = f"adata.obsm[{use_rep!r}] must be a matrix without NaN or infinite values"
-        raise ValueError(msg)
-    return z
 
 
 def spatial_connectivities(adata: AnnData, neighbors_key: str) -> sparse.csr_matrix:

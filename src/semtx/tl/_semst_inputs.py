@@ -11,7 +11,7 @@ from scipy import sparse
 
 from semtx import _keys
 from semtx._logging import logger
-from semtx._validate import check_key, gene_mask
+from semtx._validate import check_key, finite_matrix, gene_mask
 from semtx.graphs import spatial_graph
 from semtx.tl._cluster import spatial_connectivities
 
@@ -149,11 +149,7 @@ def control_vectors(vectors: NDArray[np.float32], control: str, random_state: in
 
 def _stored(adata: AnnData, key: str) -> NDArray[np.float32]:
     fix = "use 'auto', 'shuffled', 'random' or None, or compute it with st.pp.cell_semantics(adata)"
-    values = np.asarray(check_key(adata, "obsm", key, parameter="semantics", fix=fix), dtype=np.float32)
-    if values.ndim != 2 or not np.isfinite(values).all():
-        msg = f"adata.obsm[{key!r}] must be a matrix without NaN or infinite values to serve as semantics"
-        raise ValueError(msg)
-    return values
+    return finite_matrix(adata, key, parameter="semantics", fix=fix).astype(np.float32)
 
 
 def _within_sections(graph: sparse.csr_matrix, library: pd.Series | None) -> sparse.csr_matrix:
