@@ -36,7 +36,7 @@ def history(
     key
         Key of `adata.uns` with the run record that a tool wrote (its `key_added`).
     losses
-        Which losses; all by default.
+        Which losses; all by default, and their total where there are several.
     log
         Logarithmic vertical axis.
     ax
@@ -61,17 +61,20 @@ def history(
     --------
     >>> import semtx as st
     >>> adata = st.datasets.tissue(n_obs=60)
-    >>> adata.uns["semst"] = {"losses": {"total": [3.0, 2.0, 1.8], "zinb": [1.0, 0.5, 0.4]}}
+    >>> losses = {"zinb": [1.0, 0.5], "spatial": [0.7, 0.6], "total": [1.7, 1.1]}
+    >>> adata.uns["semst"] = {"losses": losses}
     >>> figure = st.pl.history(adata, return_fig=True)
     >>> [axes.get_title() for axes in figure.axes]
-    ['total', 'zinb']
+    ['zinb', 'spatial', 'total']
     """
     import matplotlib.pyplot as plt
 
     from semtx.get import history_df
 
     table = history_df(adata, key, table_key=table_key)
-    names = list(table.columns) if losses is None else [losses] if isinstance(losses, str) else list(losses)
+    # the total of one loss is that loss
+    every = [name for name in table if name != "total" or table.shape[1] > 2]
+    names = every if losses is None else [losses] if isinstance(losses, str) else list(losses)
     missing = [name for name in names if name not in table]
     if missing:
         msg = f"losses={missing[0]!r} is not in adata.uns[{key!r}]['losses'], which has {listed(table.columns)}"
