@@ -8,7 +8,9 @@ from semtx._lazy import attach
 
 if TYPE_CHECKING:
     from semtx.nn._correlation_reduction import correlation_reduction
+    from semtx.nn._cut_graph import CutGraph
     from semtx.nn._fsm import FSM
+    from semtx.nn._graph_cut import graph_cut
     from semtx.nn._graph_encoder import GraphEncoder
     from semtx.nn._semst_network import SemSTInputs, SemSTNetwork
     from semtx.nn._spatial_regularization import spatial_regularization
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FSM",
+    "CutGraph",
     "GraphEncoder",
     "SemSTInputs",
     "SemSTNetwork",
     "ZINBDecoder",
     "correlation_reduction",
+    "graph_cut",
     "spatial_regularization",
     "zinb_nll",
 ]
@@ -29,6 +33,7 @@ __all__ = [
 __getattr__, __dir__ = attach(
     __name__,
     __all__,
+    CutGraph="_cut_graph",
     FSM="_fsm",
     GraphEncoder="_graph_encoder",
     SemSTInputs="_semst_network",
