@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 from semtx._lazy import attach
 
 if TYPE_CHECKING:
+    from semtx.nn._assignment_divergence import assignment_divergence
     from semtx.nn._correlation_reduction import correlation_reduction
     from semtx.nn._cut_graph import CutGraph
     from semtx.nn._fsm import FSM
     from semtx.nn._graph_cut import graph_cut
     from semtx.nn._graph_encoder import GraphEncoder
+    from semtx.nn._info_nce import info_nce
+    from semtx.nn._match_centers import match_centers
     from semtx.nn._semst_network import SemSTInputs, SemSTNetwork
     from semtx.nn._spatial_regularization import spatial_regularization
+    from semtx.nn._student_t import student_t
+    from semtx.nn._variance_hinge import variance_hinge
     from semtx.nn._zinb import zinb_nll
     from semtx.nn._zinb_decoder import ZINBDecoder
 
@@ -24,9 +29,14 @@ __all__ = [
     "SemSTInputs",
     "SemSTNetwork",
     "ZINBDecoder",
+    "assignment_divergence",
     "correlation_reduction",
     "graph_cut",
+    "info_nce",
+    "match_centers",
     "spatial_regularization",
+    "student_t",
+    "variance_hinge",
     "zinb_nll",
 ]
 
