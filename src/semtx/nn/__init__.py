@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from semtx.nn._graph_encoder import GraphEncoder
     from semtx.nn._info_nce import info_nce
     from semtx.nn._match_centers import match_centers
+    from semtx.nn._optimal_transport_target import optimal_transport_target
     from semtx.nn._semst_network import SemSTInputs, SemSTNetwork
     from semtx.nn._spatial_regularization import spatial_regularization
     from semtx.nn._student_t import student_t
@@ -34,6 +35,7 @@ __all__ = [
     "graph_cut",
     "info_nce",
     "match_centers",
+    "optimal_transport_target",
     "spatial_regularization",
     "student_t",
     "variance_hinge",
