@@ -73,7 +73,7 @@ def history(
 
     table = history_df(adata, key, table_key=table_key)
     # the total of one loss is that loss
-    every = [name for name in table if name != "total" or table.shape[1] > 2]
+    every = [name for name in table if name != "total" or table.shape[1] != 2]
     names = every if losses is None else [losses] if isinstance(losses, str) else list(losses)
     missing = [name for name in names if name not in table]
     if missing:
