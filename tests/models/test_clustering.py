@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
-from semtx.models._clustering import by_size, choose_n_clusters, cluster_embedding, smooth_labels
+from semtx.models._clustering import by_size, choose_n_clusters, cluster_and_smooth, cluster_embedding, smooth_labels
 
 
 def blobs(sizes=(80, 60, 40), d: int = 4, spread: float = 0.3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -144,3 +144,29 @@ def test_smoothing_against_brute_force(n_rounds):
 
 def test_an_isolated_observation_keeps_its_label():
     assert smooth_labels(np.array([0, 1, 0]), sparse.csr_matrix((3, 3)), 2).tolist() == [0, 1, 0]
+
+
+def test_smoothing_that_removes_clusters_says_so_and_reports_what_is_left(capsys):
+    z = np.array([0.0] * 20 + [10] + [0] * 20 + [20] * 20)[:, None]
+    z += np.random.default_rng(0).normal(scale=0.01, size=z.shape)
+    asked = cluster_and_smooth(z, 3)
+    assert asked.report["n_clusters"] == 3
+    assert "n_smoothing" not in capsys.readouterr().err
+    found = cluster_and_smooth(z, 3, path(len(z)), 2)
+    assert "n_smoothing=2 left 2 of 3 clusters" in capsys.readouterr().err
+    np.testing.assert_array_equal(found.labels, [0] * 41 + [1] * 20)
+    assert found.report == {**asked.report, "n_clusters": 2}
+
+
+def test_smoothing_numbers_anew_by_size(capsys):
+    truth = np.array([1, 1, 0] * 14 + [1, 1] + [0] * 22)  # 36 against 30, and the single ones are outvoted
+    z = 10.0 * truth[:, None] + np.random.default_rng(0).normal(scale=0.01, size=(len(truth), 1))
+    np.testing.assert_array_equal(cluster_and_smooth(z, 2).labels, truth)
+    np.testing.assert_array_equal(cluster_and_smooth(z, 2, path(len(z)), 1).labels, [0] * 44 + [1] * 22)
+    assert "n_smoothing" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 9])
+def test_too_few_observations_to_choose_a_number_from(n):
+    with pytest.raises(ValueError, match=f"{n} observations are too few .* give n_clusters"):
+        cluster_embedding(np.random.default_rng(0).normal(size=(n, 2)), None)

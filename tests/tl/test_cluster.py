@@ -101,5 +101,6 @@ def test_few_observations(adata, method):
     few = adata[:4].copy()
     st.tl.cluster(few, 4, method=method)
     assert few.obs["cluster"].nunique() == 4
-    st.tl.cluster(few, method=method, key_added="chosen")
-    assert few.obs["chosen"].nunique() == 2
+    with pytest.raises(ValueError, match="give n_clusters"):
+        st.tl.cluster(few, method=method, key_added="chosen")
+    assert "chosen" not in few.obs

@@ -16,7 +16,7 @@ from semtx._validate import (
     finite_matrix,
     resolve_table,
 )
-from semtx.models._clustering import CLUSTER_METHODS, ClusterMethod, by_size, cluster_embedding, smooth_labels
+from semtx.models._clustering import CLUSTER_METHODS, N_INIT, ClusterMethod, cluster_and_smooth
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -30,7 +30,7 @@ def cluster(
     use_rep: str = "X_pca",
     method: ClusterMethod = "mixture",
     resolution: float | None = None,
-    n_init: int = 5,
+    n_init: int = N_INIT,
     n_smoothing: int = 0,
     neighbors_key: str = _keys.SPATIAL_NEIGHBORS,
     key_added: str = _keys.CLUSTER,
@@ -57,7 +57,8 @@ def cluster(
     resolution
         Resolution of Leiden, in place of ``n_clusters``; 1 where neither is given.
     n_init
-        Starts of mixture and k-means, of which the likeliest is kept.
+        Starts of mixture and k-means, of which the best is kept; of more than 5,000 observations, a mixture's starts
+        compete on 5,000 of them.
     n_smoothing
         Rounds in which each observation takes the commonest label among itself and its spatial neighbours.
     neighbors_key
@@ -107,10 +108,16 @@ def cluster(
     fix = "compute it first, such as sc.pp.pca(adata) for 'X_pca' or st.tl.semst(adata) for 'X_semst'"
     z = finite_matrix(adata, use_rep, parameter="use_rep", fix=fix)
     graph = spatial_connectivities(adata, neighbors_key) if n_smoothing else None
-    found = cluster_embedding(
-        z, n_clusters, method=method, resolution=resolution, n_init=n_init, random_state=random_state
+    found = cluster_and_smooth(
+        z,
+        n_clusters,
+        graph,
+        n_smoothing,
+        method=method,
+        resolution=resolution,
+        n_init=n_init,
+        random_state=random_state,
     )
-    labels = found.labels if graph is None else by_size(smooth_labels(found.labels, graph, n_smoothing))
     params = {
         "use_rep": use_rep,
         "n_clusters": n_clusters,
@@ -120,10 +127,9 @@ def cluster(
         "n_smoothing": n_smoothing,
         "random_state": random_state,
     }
-    # smoothing can outvote a small cluster everywhere
-    record = run_record("tl.cluster", params, **{**found.report, "n_clusters": int(labels.max()) + 1})
+    record = run_record("tl.cluster", params, **found.report)
     adata = working_copy(adata) if copy else adata
-    write_results(adata, obs={key_added: labels_to_categorical(labels)}, uns={key_added: record})
+    write_results(adata, obs={key_added: labels_to_categorical(found.labels)}, uns={key_added: record})
     return adata if copy else None
 
 

@@ -23,7 +23,7 @@ from semtx._validate import (
     resolve_table,
 )
 from semtx.graphs import graph_report, is_grid
-from semtx.models._clustering import ClusterMethod, by_size, cluster_embedding, smooth_labels
+from semtx.models._clustering import ClusterMethod, cluster_and_smooth
 from semtx.models._semst_config import SemSTConfig, resolve_preset
 from semtx.tl._cluster import check_clustering
 from semtx.tl._semst_inputs import find_graph, find_library, find_semantics, select_genes
@@ -195,7 +195,7 @@ def semst(
     n_empty = int((counts.matrix[:, genes].getnnz(axis=1) == 0).sum())
     if n_empty:
         logger.warning("%d observations have no counts in the genes used; they are kept", n_empty)
-    graph, fields = find_graph(
+    graph, graph_source, fields = find_graph(
         ordered,
         positions[order],
         None if library is None else library.iloc[order],
@@ -203,7 +203,9 @@ def semst(
         neighbors_key=neighbors_key,
         origin={"spatial_key": spatial_key, "library_key": library_key or ""},
     )
-    report = graph_report(graph)
+    if n_neighbors is not None and graph_source != "built" and neighbors_key is None:
+        logger.info("n_neighbors=%d: the spatial graph in adata.%s has been there before", n_neighbors, graph_source)
+    report = {"source": graph_source, **graph_report(graph)}
     meaning, source = find_semantics(ordered, counts.matrix, semantics, config, random_state)
 
     from semtx.models._semst import SemST
@@ -212,8 +214,15 @@ def semst(
     x, names = counts.matrix[:, genes], adata.var_names[genes].tolist()
     model.fit(x, graph, meaning, gene_names=names, show_progress_bar=show_progress_bar)
     z = model.embed(x, graph, meaning)
-    found = cluster_embedding(z, n_clusters, method=cluster_method, resolution=resolution, random_state=random_state)
-    labels = by_size(smooth_labels(found.labels, graph, n_smoothing)) if n_smoothing else found.labels
+    found = cluster_and_smooth(
+        z,
+        n_clusters,
+        graph,
+        n_smoothing,
+        method=cluster_method,
+        resolution=resolution,
+        random_state=random_state,
+    )
 
     obsm = {_keys.embedding(key_added): z[back]}
     if store_modulation and meaning is not None:
@@ -242,12 +251,12 @@ def semst(
         n_empty=n_empty,
         semantics_source=source,
         graph=report,
-        clustering={**found.report, "n_clusters": int(labels.max()) + 1},
+        clustering=found.report,
         **model.record.as_dict(),
         seconds=time.perf_counter() - started,
     )
     adata = working_copy(adata) if copy else adata
     fields["obsp"] = {key: built[back][:, back] for key, built in fields.get("obsp", {}).items()}
     fields["uns"] = {**fields.get("uns", {}), key_added: record}
-    write_results(adata, obs={key_added: labels_to_categorical(labels[back])}, obsm=obsm, **fields)
+    write_results(adata, obs={key_added: labels_to_categorical(found.labels[back])}, obsm=obsm, **fields)
     return adata if copy else None
