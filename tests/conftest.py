@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 import semtx as st
+from semtx._logging import logger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from anndata import AnnData
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What semtx logs: its logger does not propagate to the root logger, where pytest listens."""
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 @cache

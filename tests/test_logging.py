@@ -30,8 +30,44 @@ def test_standard_output_stays_clean(capsys):
 
 def test_one_logger_with_one_handler():
     assert logger is logging.getLogger("semtx")
-    assert len(logger.handlers) == 1
+    # pytest may add its own
+    assert [type(handler).__module__ for handler in logger.handlers].count("semtx._logging") == 1
+
+
+@pytest.fixture
+def others():
+    """Messages that a handler of somebody else got, of the root logger as after ``logging.basicConfig``, or of ours."""
+
+    class Listener(logging.Handler):
+        def __init__(self):
+            super().__init__()
+            self.heard = []
+
+        def emit(self, record):
+            self.heard.append(record.getMessage())
+
+    made = Listener()
+    yield made
+    logger.removeHandler(made)
+    logging.getLogger().removeHandler(made)
+
+
+def test_nothing_is_written_twice_where_the_root_logger_has_a_handler(others, capsys):
+    logging.getLogger().addHandler(others)
+    with st.settings.override(verbosity="warning"):
+        logger.info("a step")
+        logger.warning("a worry")
+    assert others.heard == []
+    assert capsys.readouterr().err.count("a worry") == 1
+
+
+def test_verbosity_holds_for_a_handler_that_a_user_adds(others):
+    logger.addHandler(others)
+    with st.settings.override(verbosity="warning"):
+        logger.info("a step")
+        logger.warning("a worry")
+    assert others.heard == ["a worry"]
 
 
 def test_the_root_logger_is_left_alone():
-    assert not any(handler in logging.getLogger().handlers for handler in logger.handlers)
+    assert not any(type(handler).__module__ == "semtx._logging" for handler in logging.getLogger().handlers)

@@ -35,9 +35,12 @@ def _make_logger() -> logging.Logger:
     if not made.handlers:
         handler = _StandardError()
         handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-        handler.addFilter(_Verbosity())
         made.addHandler(handler)
+        # on the logger, so that verbosity holds for handlers that users add too
+        made.addFilter(_Verbosity())
         made.setLevel(logging.DEBUG)
+        # else a root logger with handlers, as after logging.basicConfig, writes everything again
+        made.propagate = False
         logging.addLevelName(HINT, "HINT")
     return made
 
