@@ -42,14 +42,44 @@ def test_environment(settings, monkeypatch, variable, text, name, value):
 
 def test_environment_with_a_wrong_value_says_what_is_allowed(monkeypatch):
     monkeypatch.setenv("SEMTX_ACCELERATOR", "abacus")
-    with pytest.raises(ValueError, match=r"accelerator must be one of 'auto'.*'abacus'"):
+    with pytest.raises(ValueError, match=r"SEMTX_ACCELERATOR='abacus'.*accelerator must be one of 'auto'.*'abacus'"):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SEMTX_N_JOBS", "abc"), ("SEMTX_N_JOBS", "0"), ("SEMTX_N_JOBS", "--1"), ("SEMTX_VERBOSITY", "-1")],
+)
+def test_a_wrong_environment_variable_is_named_and_changes_nothing(settings, monkeypatch, variable, value):
+    monkeypatch.setenv("SEMTX_CACHEDIR", "elsewhere")
+    monkeypatch.setenv(variable, value)
+    before = repr(settings)
+    with pytest.raises(ValueError, match=f"environment variable {variable}='{value}': settings.*correct or unset it"):
+        settings.reset()
+    assert repr(settings) == before
 
 
 def test_datasets_follow_the_cache_folder(settings, monkeypatch):
     monkeypatch.setenv("SEMTX_CACHEDIR", "cache")
     settings.reset()
     assert settings.datasetdir == Path("cache/datasets")
+
+
+def test_datasets_follow_a_cache_folder_set_later(settings):
+    with settings.override(cachedir="there"):
+        assert settings.datasetdir == Path("there/datasets")
+    assert settings.datasetdir == settings.cachedir / "datasets"
+    settings.cachedir = "elsewhere"
+    assert settings.datasetdir == Path("elsewhere/datasets")
+
+
+def test_datasets_in_a_folder_of_their_own_stay(settings):
+    settings.datasetdir = "data"
+    with settings.override(cachedir="there"):
+        assert settings.datasetdir == Path("data")
+    with settings.override(datasetdir=None):
+        assert settings.datasetdir == settings.cachedir / "datasets"
+    assert settings.datasetdir == Path("data")
 
 
 @pytest.mark.parametrize("value", VERBOSITIES)
@@ -68,7 +98,18 @@ def test_accelerators(settings, value):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("verbosity", "loud"), ("accelerator", None), ("n_jobs", 0), ("n_jobs", 1.5), ("n_jobs", True)],
+    [
+        ("verbosity", "loud"),
+        ("verbosity", -1),
+        ("verbosity", True),
+        ("verbosity", None),
+        ("accelerator", None),
+        ("n_jobs", 0),
+        ("n_jobs", -2),
+        ("n_jobs", 1.5),
+        ("n_jobs", True),
+        ("n_jobs", "2"),
+    ],
 )
 def test_wrong_values_change_nothing(settings, name, value):
     before = getattr(settings, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 VERBOSITIES = ("error", "warning", "info", "hint", "debug")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+_NAMES = ("cachedir", "datasetdir", "verbosity", "accelerator", "n_jobs")
 
 
 def _default_cachedir() -> Path:
@@ -21,7 +22,6 @@ def _default_cachedir() -> Path:
     return user_cache_path("semtx", appauthor=False)
 
 
-@dataclass(init=False, repr=False)
 class Settings:
     """Settings of semtx; set an attribute, an environment variable, or use :meth:`override`.
 
@@ -30,7 +30,7 @@ class Settings:
     cachedir
         Folder of the embedding store and of downloaded tables (``SEMTX_CACHEDIR``; the user's cache folder).
     datasetdir
-        Folder of downloaded data sets (``SEMTX_DATASETDIR``; ``cachedir / "datasets"``).
+        Folder of downloaded data sets (``SEMTX_DATASETDIR``); ``None`` for ``datasets`` in ``cachedir``, the default.
     verbosity
         ``"error"`` (0), ``"warning"`` (1), ``"info"`` (2), ``"hint"`` (3) or ``"debug"`` (4), as in scanpy
         (``SEMTX_VERBOSITY``; ``"warning"``).
@@ -38,7 +38,8 @@ class Settings:
         Device used where a function's ``accelerator`` is ``None``: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"`` or
         ``"mps"`` (``SEMTX_ACCELERATOR``; ``"auto"``, which never chooses ``"mps"``).
     n_jobs
-        Threads of the steps that run in parallel on the CPU; -1 for all (``SEMTX_N_JOBS``; -1).
+        Threads of the steps that run in parallel on the CPU: linear algebra, clustering, neighbours, training; -1 leaves
+        it to the libraries, which take all cores or what ``OMP_NUM_THREADS`` says (``SEMTX_N_JOBS``; -1).
 
     Examples
     --------
@@ -49,7 +50,6 @@ class Settings:
     """
 
     cachedir: Path
-    datasetdir: Path
     verbosity: str
     accelerator: str
     n_jobs: int
@@ -58,13 +58,38 @@ class Settings:
         self.reset()
 
     def reset(self) -> None:
-        """Read every setting anew from its environment variable, or take its default."""
-        environment = os.environ.get
-        self.cachedir = Path(environment("SEMTX_CACHEDIR") or _default_cachedir())
-        self.datasetdir = Path(environment("SEMTX_DATASETDIR") or self.cachedir / "datasets")
-        self.verbosity = environment("SEMTX_VERBOSITY") or "warning"
-        self.accelerator = environment("SEMTX_ACCELERATOR") or "auto"
-        self.n_jobs = int(environment("SEMTX_N_JOBS") or -1)
+        """Read every setting anew from its environment variable, or take its default.
+
+        Raises
+        ------
+        ValueError
+            The value of an environment variable is not allowed; nothing is changed.
+        """
+        defaults = {"cachedir": "", "datasetdir": None, "verbosity": "warning", "accelerator": "auto", "n_jobs": -1}
+        values = {name: self._from_environment(name, default) for name, default in defaults.items()}
+        values["cachedir"] = values["cachedir"] or _default_cachedir()
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def _from_environment(self, name: str, default: Any) -> Any:
+        variable = f"SEMTX_{name.upper()}"
+        text = os.environ.get(variable, "").strip()
+        if not text:
+            return default
+        try:
+            return self._checked(name, int(text) if name == "n_jobs" and text.removeprefix("-").isdecimal() else text)
+        except ValueError as error:
+            msg = f"environment variable {variable}={text!r}: {error}; correct or unset it"
+            raise ValueError(msg) from None
+
+    @property
+    def datasetdir(self) -> Path:
+        """Folder of downloaded data sets."""
+        return vars(self)["datasetdir"] or self.cachedir / "datasets"
+
+    @datasetdir.setter
+    def datasetdir(self, value: Path | str | None) -> None:
+        vars(self)["datasetdir"] = value
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, self._checked(name, value))
@@ -78,7 +103,7 @@ class Settings:
         values
             Settings by name.
         """
-        before = {name: getattr(self, name) for name in values if self._known(name)}
+        before = {name: vars(self)[name] for name in values if self._known(name)}
         try:
             for name, value in values.items():
                 setattr(self, name, value)
@@ -88,29 +113,28 @@ class Settings:
                 setattr(self, name, value)
 
     def _known(self, name: str) -> bool:
-        names = [field.name for field in fields(self)]
-        if name not in names:
-            msg = f"semtx has no setting {name!r}; it has {', '.join(names)}"
+        if name not in _NAMES:
+            msg = f"semtx has no setting {name!r}; it has {', '.join(_NAMES)}"
             raise AttributeError(msg)
         return True
 
     def _checked(self, name: str, value: Any) -> Any:
         self._known(name)
         if name in {"cachedir", "datasetdir"}:
-            return Path(value).expanduser()
+            return None if value is None and name == "datasetdir" else Path(value).expanduser()
         if name == "verbosity":
-            if isinstance(value, int) or str(value).isdigit():
+            if not isinstance(value, bool) and str(value).isdecimal():
                 value = VERBOSITIES[min(int(value), len(VERBOSITIES) - 1)]
-            return _one_of("verbosity", str(value).lower(), VERBOSITIES)
+            return _one_of("verbosity", value.lower() if isinstance(value, str) else value, VERBOSITIES)
         if name == "accelerator":
             return _one_of("accelerator", value, ACCELERATORS)
-        if name == "n_jobs" and (isinstance(value, bool) or not isinstance(value, int) or value == 0):
+        if isinstance(value, bool) or not isinstance(value, Integral) or (value < 1 and value != -1):
             msg = f"settings.n_jobs must be a positive number of threads or -1 for all, got {value!r}"
             raise ValueError(msg)
-        return value
+        return int(value)
 
     def __repr__(self) -> str:
-        lines = (f"  {field.name} = {getattr(self, field.name)!r}" for field in fields(self))
+        lines = (f"  {name} = {getattr(self, name)!r}" for name in _NAMES)
         return "\n".join(["semtx.settings", *lines])
 
 
