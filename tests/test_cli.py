@@ -99,6 +99,29 @@ class TestSemst:
         assert isinstance(failed.exception, ValueError)
         assert st.settings.verbosity == "warning"
 
+    def test_a_picture_that_fails_does_not_cost_the_results(self, run, section, tmp_path, monkeypatch):
+        def fail(*_, **__):
+            message = "no colours left"
+            raise RuntimeError(message)
+
+        monkeypatch.setattr(cli, "_plot", fail)
+        out = tmp_path / "out.h5ad"
+        failed = run("semst", section, "--n-clusters", 3, "--out", out, "--plot", tmp_path / "map.png")
+        assert failed.exit_code == 1
+        assert "no colours left" in failed.stderr
+        assert "3 domains of 100 spots" in failed.stdout
+        assert "semst" in anndata.read_h5ad(out).obs
+
+    @pytest.mark.parametrize("name", ["map.xyz", "map", "map.h5ad"])
+    def test_kind_of_picture_is_checked_up_front(self, run, section, tmp_path, name):
+        refused = run("semst", section, "--out", tmp_path / "out.h5ad", "--plot", tmp_path / name)
+        assert refused.exit_code == 2
+        message = " ".join(refused.stderr.replace("│", " ").split())
+        assert "--plot" in message
+        assert ".png" in message
+        assert left_over(tmp_path) == set()
+        assert not (tmp_path / "out.h5ad").exists()
+
     def test_no_semantics(self, run, section, tmp_path):
         done = run("semst", section, "--n-clusters", 3, "--semantics", "none", "--out", tmp_path / "out.h5ad")
         assert done.exit_code == 0, done.output
@@ -113,8 +136,31 @@ def test_gene_semantics(run, section, tmp_path):
     assert written.varm["text"].shape[0] == written.n_vars
 
 
+def test_zarr_is_written_and_replaced(run, section, tmp_path):
+    out = tmp_path / "out.zarr"
+    for key in ("first", "second"):
+        done = run("gene-semantics", section, "--out", out, "--key-added", key)
+        assert done.exit_code == 0, done.output
+        assert [name for name in anndata.read_zarr(out).varm if name in {"first", "second"}] == [key]
+        assert left_over(tmp_path) == {"out.zarr"}
+
+
 @pytest.mark.parametrize("command", ["semst", "gene-semantics"])
 class TestPaths:
+    @pytest.mark.parametrize("name", ["out", "out.h5", "out.csv", "out.zarr.zip"])
+    def test_output_of_another_kind(self, run, section, tmp_path, command, name):
+        refused = run(command, section, "--out", tmp_path / name)
+        assert refused.exit_code == 2
+        assert ".h5ad or .zarr" in " ".join(refused.stderr.replace("│", " ").split())
+        assert left_over(tmp_path) == set()
+
+    @pytest.mark.parametrize("name", ["mine.h5ad", "mine.zarr"])
+    def test_a_folder_of_the_user_is_not_replaced(self, run, section, tmp_path, command, name):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kept").write_text("kept")
+        assert run(command, section, "--out", tmp_path / name).exit_code == 2
+        assert (tmp_path / name / "kept").read_text() == "kept"
+
     def test_input_must_exist(self, run, tmp_path, command):
         failed = run(command, tmp_path / "nothing.h5ad", "--out", tmp_path / "out.h5ad")
         assert failed.exit_code == 2
@@ -149,6 +195,23 @@ class TestReplace:
         with pytest.raises(OSError, match="disk full"):
             cli._replace(target, fail)
         assert target.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [target]
+
+    def test_a_failed_write_leaves_the_old_folder(self, tmp_path):
+        target = tmp_path / "out.zarr"
+        target.mkdir()
+        (target / "old").write_text("old")
+
+        def fail(path):
+            path.mkdir()
+            message = "disk full"
+            raise OSError(message)
+
+        with pytest.raises(OSError, match="disk full"):
+            cli._replace(target, fail)
+        with pytest.raises(FileNotFoundError):  # nothing was written, so nothing can be moved
+            cli._replace(target, lambda path: None)
+        assert (target / "old").read_text() == "old"
         assert list(tmp_path.iterdir()) == [target]
 
     def test_permissions_are_those_of_a_new_file(self, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from semtx import __version__
 from semtx._settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from anndata import AnnData
 
@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 Input = Annotated[Path, typer.Argument(metavar="IN.h5ad", help="AnnData file to read; it is never changed.")]
-Output = Annotated[Path, typer.Option("--out", metavar="OUT.h5ad", help="AnnData file to write.")]
+Output = Annotated[Path, typer.Option("--out", metavar="OUT", help="AnnData to write: OUT.h5ad or OUT.zarr.")]
 Force = Annotated[bool, typer.Option("--force", help="Allow --out to name the input file.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell each step; show the traceback of an error.")]
 Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same labels on the same machine.")]
@@ -83,7 +83,9 @@ def semst(
     n_top_genes: Annotated[
         int | None, typer.Option(help="Highly variable genes; the preset's number if absent.")
     ] = None,
-    cluster_method: Annotated[str, typer.Option(help="Method of the clustering, as in tl.cluster.")] = "mixture",
+    cluster_method: Annotated[
+        str | None, typer.Option(help="Method of the clustering, as in tl.cluster; the preset has its own.")
+    ] = None,
     resolution: Annotated[float | None, typer.Option(help="Resolution, for Leiden.")] = None,
     key_added: Annotated[str, typer.Option(help="Name of the results.")] = "semst",
     random_state: Seed = 0,
@@ -115,11 +117,11 @@ def semst(
             random_state=random_state,
             accelerator=accelerator,
         )
-        if plot is not None:
-            _plot(adata, plot, color=key_added, spatial_key=spatial_key, library_key=library_key)
+        # first of all: a picture that fails must not cost the results
         _write(adata, out)
         typer.echo(f"{adata.obs[key_added].nunique()} domains of {adata.n_obs} spots in obs[{key_added!r}] of {out}")
         if plot is not None:
+            _plot(adata, plot, color=key_added, spatial_key=spatial_key, library_key=library_key)
             typer.echo(f"picture in {plot}")
 
 
@@ -169,39 +171,64 @@ def _errors_in_one_line(*, verbose: bool) -> Iterator[None]:
             raise typer.Exit(1) from error
 
 
-def _check_paths(path: Path, *targets: Path | None, force: bool) -> None:
+def _check_paths(path: Path, out: Path, plot: Path | None = None, *, force: bool) -> None:
     """Check where to read and to write before anything else: training takes longer than a typing error."""
     if not path.is_file():
         msg = f"{path} does not exist or is no file"
         raise typer.BadParameter(msg)
-    for target in targets:
-        if target is None:
-            continue
-        if not target.parent.is_dir():
-            msg = f"the folder of {target} does not exist"
-            raise typer.BadParameter(msg)
-        if target.exists() and target.samefile(path) and not force:
-            msg = f"{target} is the input; give another --out, or --force to replace it"
-            raise typer.BadParameter(msg)
+    _check_target(path, out, (".h5ad", ".zarr"), "--out", force=force)
+    if out.suffix.lower() == ".zarr" and out.exists() and not _is_zarr(out):
+        msg = f"{out} exists and is no zarr store; it is not replaced"
+        raise typer.BadParameter(msg)
+    if plot is not None:
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        suffixes = [f".{name}" for name in FigureCanvasBase.get_supported_filetypes()]
+        _check_target(path, plot, suffixes, "--plot", force=force)
+
+
+def _check_target(path: Path, target: Path, suffixes: Collection[str], option: str, *, force: bool) -> None:
+    if target.suffix.lower() not in suffixes:
+        msg = f"{option} {target} must end in {' or '.join(suffixes)}"
+        raise typer.BadParameter(msg)
+    if not target.parent.is_dir():
+        msg = f"the folder of {target} does not exist"
+        raise typer.BadParameter(msg)
+    if target.is_dir() and target.suffix.lower() != ".zarr":
+        msg = f"{target} is a folder"
+        raise typer.BadParameter(msg)
+    if target.exists() and target.samefile(path) and not force:
+        msg = f"{target} is the input; give another --out, or --force to replace it"
+        raise typer.BadParameter(msg)
+
+
+def _is_zarr(path: Path) -> bool:
+    return any((path / name).is_file() for name in (".zgroup", "zarr.json"))
 
 
 def _replace(target: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside the target and move into place, so that a kill in the middle leaves no half file."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
-    os.close(descriptor)
-    temporary = Path(name)
+    """Write beside the target and move into place, so that a kill in the middle leaves no half result."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.stem}-", dir=target.parent))
     try:
-        write(temporary)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(target)
+        # in a folder, so that file and store get the permissions of new ones
+        written = folder / target.name
+        write(written)
+        before = folder / "before"
+        if target.is_dir():
+            # a folder cannot be moved over another
+            target.rename(before)
+        try:
+            written.replace(target)
+        except OSError:
+            if before.exists():
+                before.rename(target)
+            raise
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(adata: AnnData, out: Path) -> None:
-    _replace(out, adata.write_h5ad)
+    _replace(out, adata.write_zarr if out.suffix.lower() == ".zarr" else adata.write_h5ad)
 
 
 def _plot(adata: AnnData, target: Path, **options: Any) -> None:
