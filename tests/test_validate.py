@@ -83,6 +83,27 @@ def test_check_choice():
         v.check_choice("preset", "papper", ("paper", "default"))
 
 
+class TestKeyAdded:
+    @pytest.mark.parametrize("key", ["semst", "my key", "spatial_domains"])
+    def test_good(self, key):
+        assert v.check_key_added(key, "xy") is None
+
+    @pytest.mark.parametrize("key", [None, 3, ("a",), ["a"]])
+    def test_no_text(self, key):
+        with pytest.raises(TypeError, match="key_added must be text, got"):
+            v.check_key_added(key)
+
+    @pytest.mark.parametrize("key", ["", " ", "a/b", "/"])
+    def test_cannot_be_written(self, key):
+        with pytest.raises(ValueError, match=f"must not be empty nor contain '/'.* got '{key}'"):
+            v.check_key_added(key)
+
+    @pytest.mark.parametrize("key", ["spatial", "xy"])
+    def test_taken(self, key):
+        with pytest.raises(ValueError, match=f"key_added='{key}' is the key of coordinates"):
+            v.check_key_added(key, "xy")
+
+
 class TestNumbers:
     @pytest.mark.parametrize("value", [1, np.int64(5)])
     def test_integer(self, value):

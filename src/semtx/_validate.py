@@ -71,6 +71,21 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
         raise ValueError(msg)
 
 
+def check_key_added(key_added: Any, *taken: str) -> None:
+    """Raise unless results can be named so: text without a slash, not ``"spatial"`` (images are there) nor ``taken``."""
+    if not isinstance(key_added, str):
+        msg = f"key_added must be text, got {key_added!r}"
+        raise TypeError(msg)
+    if not key_added.strip() or "/" in key_added:
+        msg = (
+            f"key_added must not be empty nor contain '/', which h5ad and zarr do not allow in keys; got {key_added!r}"
+        )
+        raise ValueError(msg)
+    if key_added in {"spatial", *taken}:
+        msg = f"key_added={key_added!r} is the key of coordinates and images, which results would replace; give another"
+        raise ValueError(msg)
+
+
 def check_integer(name: str, value: Any, *, minimum: int, maximum: int | None = None, optional: bool = False) -> None:
     """Raise unless ``value`` is a whole number in the closed range (or ``None`` where that is allowed)."""
     if value is None and optional:

@@ -215,3 +215,8 @@ def test_record_survives_h5ad_and_zarr(adata, tmp_path):
     for read in (ad.read_h5ad(tmp_path / "x.h5ad"), ad.read_zarr(tmp_path / "x.zarr")):
         assert read.uns["semantics"]["params"]["n_top_genes"] == 3
         assert read.uns["semantics"]["params"]["exclude"].tolist() == ["mitochondrial", "ribosomal", "control"]
+
+
+def test_key_added_is_checked(adata):
+    with pytest.raises(ValueError, match="key_added must not be empty nor contain '/'"):
+        st.pp.cell_semantics(adata, key_added="a/b")

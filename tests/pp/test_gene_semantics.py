@@ -250,6 +250,8 @@ def test_bad_input() -> None:
         st.pp.gene_semantics(genes("GFAP", "Blank-1"), mask_var=np.array([False, True]))
     with pytest.raises(TypeError, match="expected an AnnData or SpatialData"):
         st.pp.gene_semantics(load_gene_table("human"))
+    with pytest.raises(ValueError, match="key_added must not be empty nor contain '/'"):
+        st.pp.gene_semantics(genes("GFAP"), key_added="a/b")
 
 
 def test_nan_from_an_encoder_leaves_the_input_untouched() -> None:

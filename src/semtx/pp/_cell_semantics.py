@@ -9,7 +9,7 @@ import numpy as np
 from semtx import _keys
 from semtx._logging import logger
 from semtx._record import run_record, working_copy, write_results
-from semtx._validate import check_anndata, check_choice, check_integer, gene_mask, resolve_table
+from semtx._validate import check_anndata, check_choice, check_integer, check_key_added, gene_mask, resolve_table
 from semtx.pp._cell_inputs import gene_names, gene_vectors, normalized_expression
 from semtx.semantics._cell import (
     RANKINGS,
@@ -148,6 +148,7 @@ def cell_semantics(
     True
     """
     adata = resolve_table(adata, table_key)
+    check_key_added(key_added)
     check_anndata(adata)
     check_choice("method", method, METHODS)
     check_choice("ranking", ranking, RANKINGS)

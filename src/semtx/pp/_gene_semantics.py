@@ -11,7 +11,7 @@ import pandas as pd
 
 from semtx import _keys
 from semtx._record import run_record, working_copy, write_results
-from semtx._validate import check_anndata, check_choice, gene_mask, resolve_table
+from semtx._validate import check_anndata, check_choice, check_key_added, gene_mask, resolve_table
 from semtx.pp._gene_names import check_coverage, ensembl_of, names_of
 from semtx.semantics._builtin import NAME, builtin_provenance, builtin_vectors
 from semtx.semantics._lookup import lookup_vectors
@@ -124,6 +124,7 @@ def gene_semantics(
     'human'
     """
     adata = resolve_table(adata, table_key)
+    check_key_added(key_added)
     check_anndata(adata)
     if organism is not None:
         check_choice("organism", organism, ORGANISMS)

@@ -11,6 +11,7 @@ from semtx._validate import (
     check_choice,
     check_integer,
     check_key,
+    check_key_added,
     check_n_clusters,
     check_number,
     finite_matrix,
@@ -100,6 +101,7 @@ def cluster(
     ['0', '1', '2', '3', '4']
     """
     adata = resolve_table(adata, table_key)
+    check_key_added(key_added)
     check_anndata(adata)
     check_n_clusters(n_clusters, adata.n_obs)
     check_clustering(method, resolution, n_clusters)
