@@ -211,6 +211,9 @@ def test_low_coverage_warns(caplog: pytest.LogCaptureFixture) -> None:
     ("names", "options", "message"),
     [
         (["1007_s_at", "1053_at"], {}, "they look like Affymetrix probe ids: '1007_s_at', '1053_at'"),
+        (["1007_s_at", "1053_at"], {}, "is a known human or mouse gene"),
+        (["ENSMUSG99999999999"], {}, "is a known mouse gene"),
+        (["1007_s_at", "1053_at"], {"organism": "human"}, "is a known human gene"),
         (["0", "1"], {}, "plain numbers"),
         (["ILMN_1", "ILMN_2"], {}, "Illumina probe ids"),
         (["FBgn0000008", "FBgn0000014"], {}, "fly gene ids"),

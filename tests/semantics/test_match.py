@@ -120,6 +120,21 @@ def test_orthologues() -> None:
     assert mouse[match.symbols[0]] == pair[1]
 
 
+@pytest.mark.parametrize("name", ["nan", "NaN", "NA", "None", "null", "", " ", "NAN", None, float("nan")])
+@pytest.mark.parametrize("organism", ["human", "mouse"])
+def test_a_missing_name_is_no_alias(name: object, organism: str) -> None:
+    assert matched([name], organism=organism, table=None) == [("", "none")]
+
+
+def test_a_missing_name_leaves_the_ensembl_id() -> None:
+    assert matched(["nan"], table=None, ensembl_ids=["ENSG00000197971"]) == [("MBP", "ensembl")]
+
+
+def test_an_official_symbol_is_never_missing() -> None:
+    table = pd.DataFrame({"symbol": ["NA", "AAA"], "aliases": ["", "NULL"]})
+    assert matched(["NA", "na", "NULL"], table=table) == [("NA", "symbol"), ("", "none"), ("", "none")]
+
+
 def test_counts_and_coverage() -> None:
     match = match_genes(["AAA", "OLD", "SHARED", "nothing"], organism="human", table=TABLE)
     assert match.counts == dict.fromkeys(METHODS, 0) | {"symbol": 1, "alias": 1, "ambiguous": 1, "none": 1}

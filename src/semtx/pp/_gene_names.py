@@ -10,7 +10,7 @@ from semtx._logging import logger
 from semtx._validate import check_key, listed
 from semtx.semantics._describe import describe_names
 from semtx.semantics._match import looks_like_ensembl, match_genes
-from semtx.semantics._organism import detect_organism
+from semtx.semantics._organism import detect_organism, organism_votes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,8 +71,10 @@ def check_coverage(
 
 def _nothing_matched(adata: AnnData, names: Sequence[str], organism: str, gene_symbols: str | None) -> str:
     where = "adata.var_names" if gene_symbols is None else f"adata.var[{gene_symbols!r}]"
-    message = f"none of the {len(names)} names in {where} is a known {organism} gene: {describe_names(names)}"
     likely = detect_organism(names)
+    # an organism that only the letter case of unknown names spoke for would mislead
+    tried = organism if organism != likely or any(organism_votes(names).values()) else "human or mouse"
+    message = f"none of the {len(names)} names in {where} is a known {tried} gene: {describe_names(names)}"
     if likely != organism and match_genes(names, organism=likely).coverage > 0.5:
         return f"{message}; they are {likely} genes, pass organism={likely!r}"
     for column in adata.var:

@@ -23,6 +23,8 @@ METHODS = ("symbol", "alias", "ensembl", "ortholog", "ambiguous", "none")
 
 _ENSEMBL = re.compile(r"ENS[A-Z]{0,4}G\d{11}(?:\.\d+)?(?:_PAR_Y)?\Z")
 _GENOME = re.compile(r"(?:GRCh3[78]|hg19|hg38|GRCm3[89]|mm9|mm10|mm39)_+(?=\S)")
+# What tools write where a name is missing; "nan" and "NA" are aliases of SCN11A and XK.
+_MISSING = frozenset({"", "na", "nan", "none", "null"})
 _SUFFIX = re.compile(r"[-.]\d{1,2}\Z")
 
 
@@ -89,6 +91,7 @@ def match_genes(
     ``A1BG-AS1``, ``X7SK`` for ``7SK``, ``ACTB-1`` for a second ``ACTB``), at last as a symbol of the other organism that has an
     orthologue here. Blanks around a name and a genome's name before it (``GRCh38_``) are dropped. An alias never overrides an
     official symbol, nor an Ensembl id that says otherwise; an alias of several genes is reported as ambiguous, not guessed.
+    ``"nan"``, ``"NA"``, ``"none"`` and ``"null"`` in any case stand for a missing name, unless one is an official symbol.
 
     Parameters
     ----------
@@ -137,8 +140,10 @@ def match_genes(
     method = np.full(len(asked), "none", dtype=object)
     left = []
     for place, (name, identifier) in enumerate(zip(cleaned, identifiers, strict=True)):
+        if name.lower() in _MISSING and name not in index.symbols:
+            name = ""  # noqa: PLW2901
         row, how = _exact(index, name, identifier)
-        if row < 0:
+        if row < 0 and name:
             row, how = _spelled_otherwise(index, name, how)
         if row >= 0 or how == "ambiguous":
             rows[place], method[place] = max(row, NONE), how

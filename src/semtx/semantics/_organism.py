@@ -35,15 +35,20 @@ def detect_organism(names: Iterable[str], ensembl_ids: Iterable[str] | None = No
     'mouse'
     """
     names = list(names)
-    spelled = set(names)
-    identifiers = names if ensembl_ids is None else [*names, *ensembl_ids]
-    votes = {}
-    for organism in ORGANISMS:
-        symbols = gene_index(organism).symbols
-        votes[organism] = len(spelled & symbols.keys()) + sum(
-            identifier.startswith(ENSEMBL_PREFIX[organism]) for identifier in identifiers
-        )
+    votes = organism_votes(names, ensembl_ids)
     if votes["human"] == votes["mouse"]:
         upper = sum(name.isupper() for name in names)
         return "human" if 2 * upper >= len(names) else "mouse"
     return max(votes, key=votes.__getitem__)
+
+
+def organism_votes(names: Iterable[str], ensembl_ids: Iterable[str] | None = None) -> dict[str, int]:
+    """Return how many names and identifiers each organism knows."""
+    names = list(names)
+    spelled = set(names)
+    identifiers = names if ensembl_ids is None else [*names, *ensembl_ids]
+    return {
+        organism: len(spelled & gene_index(organism).symbols.keys())
+        + sum(identifier.startswith(ENSEMBL_PREFIX[organism]) for identifier in identifiers)
+        for organism in ORGANISMS
+    }
