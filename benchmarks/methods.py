@@ -26,7 +26,6 @@ def semst(adata: AnnData, n_clusters: int, random_state: int, **options: Any) ->
     return np.asarray(adata.obs["semst"])
 
 
-# the authors cluster with k-means, so their presets do here
 METHODS: dict[str, Method] = {
     "pca-kmeans": pca_kmeans,
     "smoothed-mixture": smoothed_mixture,
@@ -34,6 +33,6 @@ METHODS: dict[str, Method] = {
     "semst-none": partial(semst, semantics=None),
     "semst-shuffled": partial(semst, semantics="shuffled"),
     "semst-random": partial(semst, semantics="random"),
-    "semst-paper": partial(semst, preset="paper", cluster_method="kmeans"),
-    "semst-reference": partial(semst, preset="reference", cluster_method="kmeans"),
+    "semst-paper": partial(semst, preset="paper"),
+    "semst-reference": partial(semst, preset="reference"),
 }

@@ -134,10 +134,15 @@ def test_fewer_spots_than_neighbors():
     assert degrees(graph).tolist() == [3, 3, 3, 3]
 
 
-def test_one_spot_alone_is_refused():
-    library = pd.Series(["a"] * 4 + ["b"])
-    with pytest.raises(ValueError, match="section with a single observation"):
-        spatial_graph(np.random.default_rng(0).normal(size=(5, 2)), library=library)
+def test_a_small_section_leaves_the_others_their_neighbors():
+    library = pd.Series(["a"] * 40 + ["b"] * 3 + ["c"])
+    graph = spatial_graph(np.random.default_rng(0).normal(size=(44, 2)), library=library, n_neighbors=6)
+    degree = degrees(graph.obsp["spatial_connectivities"])
+    assert degree[:40].min() >= 6
+    assert degree[40:43].tolist() == [2, 2, 2]
+    # a section of one spot is no error: the spot is isolated
+    assert degree[43] == 0
+    assert graph.uns["spatial_neighbors"]["params"]["n_neighbors"] == 6
 
 
 def test_a_radius_leaves_far_spots_isolated_and_the_report_says_so(capsys):

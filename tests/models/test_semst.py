@@ -184,10 +184,10 @@ class TestConfig:
 
     def test_the_authors_presets_follow_the_platform(self):
         for name in ("paper", "reference"):
-            assert resolve_preset(name, grid=True) == st.models.SEMST_PRESETS[name]
-            assert resolve_preset(name, grid=False) == st.models.SEMST_PRESETS[f"{name}-cells"]
-        assert resolve_preset("default", grid=False) == resolve_preset("default", grid=True)
-        assert resolve_preset("reference", grid=True, max_epochs=9).max_epochs == 9
+            assert resolve_preset(name, grid=True, n_obs=1000) == st.models.SEMST_PRESETS[name]
+            assert resolve_preset(name, grid=False, n_obs=1000) == st.models.SEMST_PRESETS[f"{name}-cells"]
+        assert resolve_preset("default", grid=False, n_obs=1000) == resolve_preset("default", grid=True, n_obs=1000)
+        assert resolve_preset("reference", grid=True, n_obs=1000, max_epochs=9).max_epochs == 9
 
     def test_reference_is_the_code_column(self):
         spots, cells = (st.models.SEMST_PRESETS[name] for name in ("reference", "reference-cells"))

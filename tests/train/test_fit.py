@@ -25,7 +25,7 @@ def run(weight: torch.Tensor, losses, weights=None, **options) -> TrainingRecord
 
 
 def test_is_gradient_descent_on_the_weighted_sum(weight):
-    def losses(epoch):
+    def losses(epoch, batch):
         return {"square": weight.square().sum(), "sum": weight.sum()}
 
     record = run(weight, losses, {"square": 0.5, "sum": 2.0}, max_epochs=7)
@@ -41,7 +41,7 @@ def test_is_gradient_descent_on_the_weighted_sum(weight):
 
 def test_record(weight):
     seen = []
-    record = run(weight, lambda epoch: {"square": weight.square().sum()}, after_epoch=seen.append)
+    record = run(weight, lambda epoch, batch: {"square": weight.square().sum()}, after_epoch=seen.append)
     assert seen == [0, 1, 2, 3, 4]
     assert record.stop_reason == "all 5 epochs done"
     made = record.as_dict()
@@ -57,7 +57,7 @@ def test_record(weight):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_loss_that_is_no_number_is_named(weight, value):
-    def losses(epoch):
+    def losses(epoch, batch):
         return {"square": weight.square().sum(), "odd": weight.sum() * 0 + (value if epoch == 2 else 1.0)}
 
     with pytest.raises(FloatingPointError, match=r"the odd loss is not finite in epoch 2; .*learning_rate"):
@@ -68,11 +68,11 @@ def test_a_loss_that_is_no_number_is_named(weight, value):
 
 def test_all_broken_losses_are_named(weight):
     with pytest.raises(FloatingPointError, match="the a and b loss"):
-        run(weight, lambda epoch: dict.fromkeys("ab", weight.sum() * np.nan), {"a": 1.0, "b": 1.0})
+        run(weight, lambda epoch, batch: dict.fromkeys("ab", weight.sum() * np.nan), {"a": 1.0, "b": 1.0})
 
 
 def levels(weight: torch.Tensor, values: list[float]):
-    return lambda epoch: {"square": weight.sum() * 0 + values[min(epoch, len(values) - 1)]}
+    return lambda epoch, batch: {"square": weight.sum() * 0 + values[min(epoch, len(values) - 1)]}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_stops_at_a_plateau(weight, values, min_delta, patience, epochs):
 def test_an_interruption_gets_through_and_frees_memory(weight, error):
     held = []
 
-    def losses(epoch):
+    def losses(epoch, batch):
         if epoch == 2:
             raise error
         big = torch.zeros(10, requires_grad=True)
@@ -116,7 +116,7 @@ def test_progress_bar_with_the_loss(weight, shown, capsys, monkeypatch):
     # else it is drawn every tenth of a second
     for module in (tqdm, tqdm.auto):
         monkeypatch.setattr(module, "tqdm", partial(tqdm.std.tqdm, mininterval=0, miniters=1))
-    run(weight, lambda epoch: {"square": weight.square().sum()}, show_progress_bar=shown, description="Trial")
+    run(weight, lambda epoch, batch: {"square": weight.square().sum()}, show_progress_bar=shown, description="Trial")
     bar = capsys.readouterr().err
     # None: not in a terminal here
     assert ("Trial" in bar) == (shown is True)

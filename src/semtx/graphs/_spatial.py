@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from anndata import AnnData
@@ -26,6 +26,8 @@ _GRID_SPREAD = 0.1
 def nearest_distances(coordinates: NDArray[np.floating], library: pd.Series | None = None) -> NDArray[np.float64]:
     """Return each point's distance to its nearest neighbour in its section, shape (n,); 0 for duplicates."""
     if library is None:
+        if len(coordinates) < 2:
+            return np.full(len(coordinates), np.inf)
         return cKDTree(coordinates).query(coordinates, k=2)[0][:, 1]
     distances = np.empty(len(coordinates))
     # sections may lie on top of each other, each in coordinates of its own
@@ -44,6 +46,9 @@ def pitch(coordinates: NDArray[np.floating], library: pd.Series | None = None) -
 def is_grid(coordinates: NDArray[np.floating], library: pd.Series | None = None) -> bool:
     """Tell spots on a regular grid (Visium, ST) from cells or beads at free positions."""
     distances = nearest_distances(coordinates, library)
+    distances = distances[np.isfinite(distances)]
+    if distances.size == 0:
+        return False
     low, middle, high = np.quantile(distances, [0.05, 0.5, 0.95])
     return bool(middle > 0 and (high - low) / middle < 2 * _GRID_SPREAD)
 
@@ -72,36 +77,43 @@ def spatial_graph(
     -------
     AnnData without genes that holds squidpy's own ``obsp`` and ``uns`` keys.
     """
-    n = len(coordinates)
-    holder = AnnData(sparse.csr_matrix((n, 0), dtype=np.float32))
-    holder.obsm[_keys.SPATIAL] = np.asarray(coordinates, dtype=np.float64)
-    library_key = None
-    if library is not None:
-        library_key = "library"
-        holder.obs[library_key] = library.astype("category").cat.remove_unused_categories().to_numpy()
-        holder.obs[library_key] = holder.obs[library_key].astype("category")
-        n_smallest = int(holder.obs[library_key].value_counts().min())
-    else:
-        n_smallest = n
-    if n_smallest < 2:
-        msg = "a section with a single observation has no spatial graph; drop it or join it with another"
-        raise ValueError(msg)
-    sections = [slice(None)] if library is None else _sections(library)
-    if any(len(np.unique(coordinates[rows], axis=0)) < len(coordinates[rows]) for rows in sections):
+    places = np.asarray(coordinates, dtype=np.float64)
+    n = len(places)
+    sections = [np.arange(n)] if library is None else _sections(library)
+    if any(len(np.unique(places[rows], axis=0)) < len(rows) for rows in sections):
         logger.warning("adata.obsm holds duplicate coordinates; observations at one place become neighbours")
+    reach = None if radius is None else radius * pitch(places, library)
+    built = [(rows, _section_graph(places[rows], n_neighbors, reach)) for rows in sections if len(rows) > 1]
+    holder = AnnData(sparse.csr_matrix((n, 0), dtype=np.float32), obsm={_keys.SPATIAL: places})
+    params: dict[str, Any] = {"n_neighbors": n_neighbors} if reach is None else {"radius": reach}
+    entry = {"connectivities_key": _keys.SPATIAL_CONNECTIVITIES, "distances_key": _keys.SPATIAL_DISTANCES}
+    holder.uns[_keys.SPATIAL_NEIGHBORS] = {**entry, "params": {**params, "coord_type": "generic"}}
+    for key in entry.values():
+        holder.obsp[key] = _joined([(rows, section.obsp[key]) for rows, section in built], n)
+    return holder
+
+
+def _section_graph(coordinates: NDArray[np.float64], n_neighbors: int, reach: float | None) -> AnnData:
+    section = AnnData(sparse.csr_matrix((len(coordinates), 0), dtype=np.float32), obsm={_keys.SPATIAL: coordinates})
     with _quiet():
         import squidpy
 
-        if radius is None:
-            squidpy.gr.spatial_neighbors_knn(holder, library_key=library_key, n_neighs=min(n_neighbors, n_smallest - 1))
+        if reach is None:
+            squidpy.gr.spatial_neighbors_knn(section, n_neighs=min(n_neighbors, len(coordinates) - 1))
         else:
-            squidpy.gr.spatial_neighbors_radius(
-                holder, library_key=library_key, radius=radius * pitch(coordinates, library)
-            )
-    for key in (_keys.SPATIAL_CONNECTIVITIES, _keys.SPATIAL_DISTANCES):
-        graph = sparse.csr_matrix(holder.obsp[key])
-        holder.obsp[key] = graph.maximum(graph.T).tocsr()
-    return holder
+            squidpy.gr.spatial_neighbors_radius(section, radius=reach)
+    return section
+
+
+def _joined(parts: list[tuple[NDArray[np.intp], Any]], n: int) -> sparse.csr_matrix:
+    """Put the graphs of sections at their rows of one symmetric graph of all; a section of one spot has no edge."""
+    blocks = [(rows, sparse.coo_matrix(graph)) for rows, graph in parts]
+    empty = np.empty(0)
+    values = np.concatenate([empty, *(block.data for _, block in blocks)])
+    sources = np.concatenate([empty, *(rows[block.row] for rows, block in blocks)]).astype(np.intp)
+    targets = np.concatenate([empty, *(rows[block.col] for rows, block in blocks)]).astype(np.intp)
+    graph = sparse.csr_matrix((values, (sources, targets)), shape=(n, n))
+    return graph.maximum(graph.T).tocsr()
 
 
 @contextmanager

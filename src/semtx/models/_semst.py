@@ -34,7 +34,7 @@ class SemST:
         Settings; the ``default`` preset where absent.
     random_state
         Seed of everything random: the same seed on the same CPU gives the same result.
-    accelerator, devices
+    accelerator
         As in :func:`semtx.tl.semst`.
 
     Attributes
@@ -65,12 +65,10 @@ class SemST:
         *,
         random_state: int = 0,
         accelerator: str | None = None,
-        devices: int = 1,
     ) -> None:
         self.config = SEMST_PRESETS["default"] if config is None else config
         self.random_state = random_state
         self.accelerator = accelerator
-        self.devices = devices
         self.record = TrainingRecord()
         self.gene_names: list[str] | None = None
         self._fitted: tuple[SemSTPreprocessing, SemSTNetwork] | None = None
@@ -109,7 +107,7 @@ class SemST:
             ``None`` shows it in a terminal and in a notebook.
         """
         counts = sparse.csr_matrix(counts, dtype=np.float32)
-        fabric = make_fabric(self.accelerator, self.devices)
+        fabric = make_fabric(self.accelerator)
         preprocessing = SemSTPreprocessing.fit(self.config, counts, graph, semantics, self.random_state)
         inputs = preprocessing.inputs(counts, graph, semantics, self.random_state)
         # one stream of random numbers, which leaves torch's global one as it was

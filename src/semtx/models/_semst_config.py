@@ -18,6 +18,8 @@ class SemSTConfig:
     ----------
     n_top_genes
         Highly variable genes kept; all where there are fewer.
+    min_cells
+        Genes detected in fewer observations are left out.
     expression
         What the network reads: ``"scaled"``: library-size normalised, divided by each gene's standard deviation and
         clipped at 10, as the authors do; ``"pca"``: components of log-normalised expression.
@@ -35,8 +37,9 @@ class SemSTConfig:
     normalization
         ``"row"`` or ``"symmetric"`` normalisation of the graphs of ``"convolution"``.
     gene_ranking, n_semantic_genes
-        Cell semantics where none are given: ``n_semantic_genes`` top genes under ``gene_ranking``, or the
-        expression-weighted mean of all genes for ``None``.
+        Cell semantics where none are given: ``n_semantic_genes`` top genes under ``gene_ranking`` among the genes that
+        the network reads, as the authors do; or for ``None`` the expression-weighted mean of all genes but
+        mitochondrial, ribosomal and control ones.
     n_semantic_components
         Principal components of the semantics that modulate; ``None`` uses them as they are.
     hidden_dim, latent_dim, semantic_head, modulation_dim, fusion, decoder_hidden_dim, dispersion
@@ -52,12 +55,15 @@ class SemSTConfig:
         Correlation reduction and its weight.
     spatial_loss, spatial_balance, spatial_weight
         Spatial regularisation and its weight.
+    cluster_method
+        How the embedding is clustered, see :func:`semtx.tl.cluster`; the authors use k-means.
     max_epochs, learning_rate, weight_decay, batch_size
-        Training. ``batch_size`` observations, drawn at random, enter a step of ``"propagated"``; graph convolutions
-        take the full batch (``None``).
+        Training. At most ``batch_size`` observations enter a step of ``"propagated"``; graph convolutions take the full
+        batch (``None``).
     """
 
     n_top_genes: int = 3000
+    min_cells: int = 1
     expression: Literal["scaled", "pca"] = "scaled"
     n_components: int = 30
     encoder: Literal["convolution", "propagated"] = "convolution"
@@ -84,6 +90,7 @@ class SemSTConfig:
     spatial_loss: Literal["closed_form", "exact"] = "closed_form"
     spatial_balance: Literal["pairs", "edges"] = "pairs"
     spatial_weight: float = 0.1
+    cluster_method: Literal["mixture", "kmeans", "leiden"] = "kmeans"
     max_epochs: int = 100
     learning_rate: float = 1e-3
     weight_decay: float = 5e-4
@@ -100,12 +107,14 @@ class SemSTConfig:
 
 
 _PAPER_SPOTS = SemSTConfig(
+    min_cells=100,
     radius=4.09,
     normalization="symmetric",
     semantic_head="mlp",
     fusion="linear",
 )
 _REFERENCE_SPOTS = SemSTConfig(
+    min_cells=100,
     radius=4.09,
     gene_ranking="zscore",
     n_semantic_genes=10,
@@ -133,6 +142,7 @@ SEMST_PRESETS: Final[Mapping[str, SemSTConfig]] = MappingProxyType(
             learning_rate=2e-2,
             weight_decay=0.0,
             batch_size=4096,
+            cluster_method="mixture",
         ),
         "paper": _PAPER_SPOTS,
         "paper-cells": replace(
@@ -167,10 +177,16 @@ SEMST_PRESETS: Final[Mapping[str, SemSTConfig]] = MappingProxyType(
 )
 
 
-def resolve_preset(preset: str, *, grid: bool, **changes: Any) -> SemSTConfig:
-    """Return a preset's settings for this platform, with the user's changes."""
+# observations above which the presets' epochs shrink, since each holds many steps
+_LARGE = 20_000
+
+
+def resolve_preset(preset: str, *, grid: bool, n_obs: int, **changes: Any) -> SemSTConfig:
+    """Return a preset's settings for this platform and size, with the user's changes."""
     public = ("default", "paper", "reference")
     check_choice("preset", preset, [*public, *(name for name in SEMST_PRESETS if name not in public)])
     cells = f"{preset}-cells"
-    name = cells if not grid and cells in SEMST_PRESETS else preset
-    return SEMST_PRESETS[name].updated(**changes)
+    config = SEMST_PRESETS[cells if not grid and cells in SEMST_PRESETS else preset]
+    if config.batch_size is not None and n_obs > _LARGE:
+        config = replace(config, max_epochs=max(1, round(config.max_epochs * _LARGE / n_obs)))
+    return config.updated(**changes)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from semtx._settings import settings
 from semtx.graphs import feature_graph, normalize_adjacency, ring_means, rings
 from semtx.models._expression import PrincipalComponents, ScaledExpression, log_normalized
 from semtx.nn import SemSTInputs
@@ -86,7 +87,9 @@ class SemSTPreprocessing:
         if self.config.encoder == "propagated":
             return SemSTInputs(tensor(self.propagated(graph, expressed)), meaning)
         how = self.config.normalization
-        neighbors = feature_graph(expressed, self.config.n_feature_neighbors, random_state=random_state)
+        neighbors = feature_graph(
+            expressed, self.config.n_feature_neighbors, random_state=random_state, n_jobs=settings.n_jobs
+        )
         return SemSTInputs(
             tensor(expressed.toarray()),
             meaning,

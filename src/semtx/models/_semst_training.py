@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,15 +103,22 @@ def train_network(
     if full:
         inputs = inputs.to(device)
 
-    def losses(epoch: int) -> dict[str, Tensor]:
+    n_batches = 1 if full or config.batch_size is None else math.ceil(n / config.batch_size)
+    shuffled = torch.arange(n)
+
+    def losses(epoch: int, batch: int) -> dict[str, Tensor]:
+        nonlocal shuffled
         del epoch
-        rows = None if full else torch.randperm(n)[: config.batch_size].sort().values
+        if batch == 0 and not full:
+            shuffled = torch.randperm(n)
+        # batches of nearly one size, so that none is of a few observations
+        rows = None if full else shuffled.tensor_split(n_batches)[batch].sort().values
         genes = None if all_genes else torch.randperm(n_genes)[: config.n_decoded_genes].sort().values
-        batch = inputs if rows is None else _rows_of(inputs, rows).to(device)
+        part_inputs = inputs if rows is None else _rows_of(inputs, rows).to(device)
         part = _dense_part(target, rows, genes).to(device) if whole is None else whole
         row_factors = factors if factors is None or rows is None else factors[rows]
         row_factors = None if row_factors is None else row_factors.to(device)
-        return objective(batch, part, row_factors, None if genes is None else genes.to(device), edges)
+        return objective(part_inputs, part, row_factors, None if genes is None else genes.to(device), edges)
 
     weights = {"zinb": 1.0, "correlation": config.correlation_weight, "spatial": config.spatial_weight}
     return fit(
@@ -119,6 +127,7 @@ def train_network(
         optimizer,
         fabric,
         max_epochs=config.max_epochs,
+        n_batches=n_batches,
         description="SemST",
         show_progress_bar=show_progress_bar,
     )

@@ -13,10 +13,12 @@ from semtx._counts import find_counts
 from semtx._logging import logger
 from semtx._record import labels_to_categorical, run_record, working_copy, write_results
 from semtx._settings import ACCELERATORS
+from semtx._threads import limit_threads
 from semtx._validate import (
     check_anndata,
     check_choice,
     check_integer,
+    check_key_added,
     check_n_clusters,
     check_number,
     coordinates,
@@ -43,20 +45,20 @@ def semst(
     spatial_key: str = _keys.SPATIAL,
     library_key: str | None = None,
     neighbors_key: str | None = None,
+    gene_symbols: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
     n_top_genes: int | None = None,
     n_neighbors: int | None = None,
     spatial_loss: Literal["closed_form", "exact"] | None = None,
     max_epochs: int | None = None,
     learning_rate: float | None = None,
-    cluster_method: ClusterMethod = "mixture",
+    cluster_method: ClusterMethod | None = None,
     resolution: float | None = None,
     n_smoothing: int = 0,
     store_modulation: bool = False,
     key_added: str = _keys.SEMST,
     random_state: int = 0,
     accelerator: str | None = None,
-    devices: int = 1,
     show_progress_bar: bool | None = None,
     table_key: str | None = None,
     copy: bool = False,
@@ -92,6 +94,8 @@ def semst(
     neighbors_key
         Entry of ``adata.uns`` with a spatial graph, as ``squidpy.gr.spatial_neighbors_knn`` writes it. ``None`` uses
         ``"spatial_neighbors"`` where it exists, else builds a graph and writes it there.
+    gene_symbols
+        Column of ``adata.var`` with gene names, where ``var_names`` are something else and semantics are computed here.
     mask_var
         Genes to use: a boolean column of ``adata.var`` or a boolean array; ``None`` takes the ``n_top_genes`` most
         variable ones.
@@ -99,16 +103,17 @@ def semst(
         Settings of the preset to change, see :class:`semtx.models.SemSTConfig`. ``spatial_loss="exact"`` sums the
         spatial term over all pairs, in O(n^2) time; ``"closed_form"`` is within 6e-4 per pair of it, in O(n).
     cluster_method, resolution, n_smoothing
-        ``method``, ``resolution`` and ``n_smoothing`` of :func:`semtx.tl.cluster`.
+        ``method``, ``resolution`` and ``n_smoothing`` of :func:`semtx.tl.cluster`; the preset has a method of its own:
+        a mixture in ``"default"``, k-means in the authors'.
     store_modulation
         Write the scales and shifts of the modulation too.
     key_added
         Key in ``adata.obs`` and ``adata.uns``; the embedding is ``X_`` and this key.
     random_state
         Seed. The same seed on the same CPU gives the same labels.
-    accelerator, devices
+    accelerator
         ``"auto"`` (CUDA where available, else CPU), ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"mps"``; ``None`` takes
-        ``semtx.settings.accelerator``. Number of devices.
+        ``semtx.settings.accelerator``.
     show_progress_bar
         ``None`` shows it in a terminal and in a notebook.
     table_key
@@ -156,9 +161,9 @@ def semst(
     """
     started = time.perf_counter()
     adata = resolve_table(adata, table_key)
+    check_key_added(key_added, spatial_key)
     check_anndata(adata)
     check_n_clusters(n_clusters, adata.n_obs)
-    check_clustering(cluster_method, resolution, n_clusters)
     check_integer("n_smoothing", n_smoothing, minimum=0)
     check_integer("n_top_genes", n_top_genes, minimum=2, optional=True)
     check_integer("n_neighbors", n_neighbors, minimum=1, optional=True)
@@ -180,18 +185,20 @@ def semst(
         "spatial_loss": spatial_loss,
         "max_epochs": max_epochs,
         "learning_rate": learning_rate,
+        "cluster_method": cluster_method,
     }
     if isinstance(preset, SemSTConfig):
         config = preset.updated(**changes)
     else:
-        config = resolve_preset(preset, grid=is_grid(positions, library), **changes)
+        config = resolve_preset(preset, grid=is_grid(positions, library), n_obs=adata.n_obs, **changes)
+    check_clustering(config.cluster_method, resolution, n_clusters)
 
     # rows in an order of their own, by section and place, so that the order they come in decides no tie and no start
     order = np.lexsort((*positions.T, np.zeros(adata.n_obs) if library is None else library.cat.codes))
     back = np.argsort(order)
     ordered = adata[order]
     counts = find_counts(ordered, layer=layer)
-    genes = select_genes(adata, counts.matrix, mask_var, config.n_top_genes)
+    genes = select_genes(adata, counts.matrix, mask_var, config)
     n_empty = int((counts.matrix[:, genes].getnnz(axis=1) == 0).sum())
     if n_empty:
         logger.warning("%d observations have no counts in the genes used; they are kept", n_empty)
@@ -204,25 +211,30 @@ def semst(
         origin={"spatial_key": spatial_key, "library_key": library_key or ""},
     )
     if n_neighbors is not None and graph_source != "built" and neighbors_key is None:
-        logger.info("n_neighbors=%d: the spatial graph in adata.%s has been there before", n_neighbors, graph_source)
+        logger.warning(
+            "n_neighbors=%d has no effect: the graph in adata.%s is used; delete that entry to build another",
+            n_neighbors,
+            graph_source,
+        )
     report = {"source": graph_source, **graph_report(graph)}
-    meaning, source = find_semantics(ordered, counts.matrix, semantics, config, random_state)
+    meaning, source = find_semantics(ordered, counts.matrix, genes, semantics, config, gene_symbols, random_state)
 
     from semtx.models._semst import SemST
 
-    model = SemST(config, random_state=random_state, accelerator=accelerator, devices=devices)
+    model = SemST(config, random_state=random_state, accelerator=accelerator)
     x, names = counts.matrix[:, genes], adata.var_names[genes].tolist()
-    model.fit(x, graph, meaning, gene_names=names, show_progress_bar=show_progress_bar)
-    z = model.embed(x, graph, meaning)
-    found = cluster_and_smooth(
-        z,
-        n_clusters,
-        graph,
-        n_smoothing,
-        method=cluster_method,
-        resolution=resolution,
-        random_state=random_state,
-    )
+    with limit_threads():
+        model.fit(x, graph, meaning, gene_names=names, show_progress_bar=show_progress_bar)
+        z = model.embed(x, graph, meaning)
+        found = cluster_and_smooth(
+            z,
+            n_clusters,
+            graph,
+            n_smoothing,
+            method=config.cluster_method,
+            resolution=resolution,
+            random_state=random_state,
+        )
 
     obsm = {_keys.embedding(key_added): z[back]}
     if store_modulation and meaning is not None:
@@ -236,7 +248,8 @@ def semst(
         "library_key": library_key,
         "neighbors_key": neighbors_key,
         "mask_var": mask_var if isinstance(mask_var, str) or mask_var is None else "array",
-        "cluster_method": cluster_method,
+        "gene_symbols": gene_symbols,
+        "cluster_method": config.cluster_method,
         "resolution": resolution,
         "n_smoothing": n_smoothing,
         "random_state": random_state,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from anndata import AnnData
@@ -21,17 +22,20 @@ if TYPE_CHECKING:
 
     from semtx.models import SemSTConfig
 
-Semantics = Literal["auto", "shuffled", "random"]
 _MADE_BY = "semtx"
 
 
 def select_genes(
-    adata: AnnData, counts: sparse.csr_matrix, mask_var: str | NDArray[np.bool_] | None, n_top_genes: int
+    adata: AnnData, counts: sparse.csr_matrix, mask_var: str | NDArray[np.bool_] | None, config: SemSTConfig
 ) -> NDArray[np.intp]:
     """Return the genes the network reads: ``mask_var`` as it is, else the highly variable ones, else all."""
-    mask = gene_mask(adata, mask_var) & (counts.getnnz(axis=0) > 0)
+    n_top_genes = config.n_top_genes
+    mask = gene_mask(adata, mask_var) & (counts.getnnz(axis=0) >= config.min_cells)
     if mask.sum() < 2:
-        msg = f"only {mask.sum()} of {adata.n_vars} genes have counts and are in mask_var; SemST needs two or more"
+        msg = (
+            f"only {mask.sum()} of {adata.n_vars} genes are in mask_var and have counts in {config.min_cells} or more "
+            "observations; SemST needs two genes or more"
+        )
         raise ValueError(msg)
     genes = np.flatnonzero(mask)
     if mask_var is not None or len(genes) <= n_top_genes:
@@ -71,19 +75,25 @@ def find_graph(
     *,
     neighbors_key: str | None,
     origin: dict[str, Any],
-) -> tuple[sparse.csr_matrix, dict[str, dict[str, Any]]]:
-    """Return the spatial graph, and what to write where it had to be built.
+) -> tuple[sparse.csr_matrix, str, dict[str, dict[str, Any]]]:
+    """Return the spatial graph, where it is from, and what to write where it had to be built.
 
     A graph of the user's own and one that is named is used as it is; one that an earlier call built is used again if it
-    was built in the same way, told by ``origin``.
+    was built in the same way from the same places, told by ``origin``.
     """
-    made = {"made_by": _MADE_BY, "n_neighbors": config.n_neighbors, "radius_in_pitches": config.radius or 0.0, **origin}
+    made = {
+        "made_by": _MADE_BY,
+        "n_neighbors": config.n_neighbors,
+        "radius_in_pitches": config.radius or 0.0,
+        "places": _fingerprint(coordinates, library),
+        **origin,
+    }
     key = _keys.SPATIAL_NEIGHBORS if neighbors_key is None else neighbors_key
     if neighbors_key is not None or key in adata.uns:
         params = check_key(adata, "uns", key, parameter="neighbors_key").get("params", {})
-        named = neighbors_key is not None
-        if named or params.get("made_by") != _MADE_BY or all(params.get(name) == value for name, value in made.items()):
-            return _within_sections(spatial_connectivities(adata, key), library), {}
+        own = params.get("made_by") == _MADE_BY
+        if neighbors_key is not None or not own or all(params.get(name) == value for name, value in made.items()):
+            return _within_sections(spatial_connectivities(adata, key), library), f"uns[{key!r}]", {}
     holder = spatial_graph(coordinates, library=library, n_neighbors=config.n_neighbors, radius=config.radius)
     entry = dict(holder.uns[_keys.SPATIAL_NEIGHBORS])
     entry["params"] = {**{name: value for name, value in entry["params"].items() if value is not None}, **made}
@@ -92,19 +102,24 @@ def find_graph(
         "obsp": {name: holder.obsp[name] for name in (_keys.SPATIAL_CONNECTIVITIES, _keys.SPATIAL_DISTANCES)},
         "uns": {_keys.SPATIAL_NEIGHBORS: entry},
     }
-    return graph, fields
+    return graph, "built", fields
 
 
 def find_semantics(
     adata: AnnData,
     counts: sparse.csr_matrix,
+    genes: NDArray[np.intp],
     semantics: str | None,
     config: SemSTConfig,
+    gene_symbols: str | None,
     random_state: int,
 ) -> tuple[NDArray[np.float32] | None, str]:
     """Return the semantics of each observation, shape (n_obs, d), and where they come from."""
     if semantics is None:
         return None, "none"
+    if not isinstance(semantics, str):
+        msg = f"semantics must be a key of adata.obsm, 'auto', 'shuffled', 'random' or None, got {type(semantics).__name__}"
+        raise TypeError(msg)
     if semantics not in ("auto", "shuffled", "random"):
         return _stored(adata, semantics), f"obsm[{semantics!r}]"
     if semantics == "auto" and _keys.CELL_SEMANTICS in adata.obsm:
@@ -118,18 +133,38 @@ def find_semantics(
         source = f"varm[{_keys.GENE_SEMANTICS!r}]"
     else:
         try:
-            gene_semantics(holder)
+            gene_semantics(holder, gene_symbols=gene_symbols)
         except ValueError as error:
-            msg = f"{error} Or leave semantics out with semantics=None."
+            msg = f"{error}. Or leave semantics out with semantics=None"
             raise ValueError(msg) from error
         source = "built-in gene vectors"
     if semantics != "auto":
+        if _keys.CELL_SEMANTICS in adata.obsm:
+            logger.warning(
+                "semantics=%r changes %s, averaged over genes; it is no control of what obsm[%r] holds unless that was made "
+                "of the same vectors in the same way",
+                semantics,
+                source,
+                _keys.CELL_SEMANTICS,
+            )
         vectors = holder.varm[_keys.GENE_SEMANTICS]
         holder.varm[_keys.GENE_SEMANTICS] = control_vectors(vectors, semantics, random_state)
         source = f"{source}, {semantics}"
-    method: Literal["weighted", "top_genes"] = "weighted" if config.n_semantic_genes is None else "top_genes"
-    n_genes = None if config.n_semantic_genes is None else min(config.n_semantic_genes, adata.n_vars)
-    cell_semantics(holder, method, n_top_genes=n_genes, ranking=config.gene_ranking)
+    if config.n_semantic_genes is None:
+        cell_semantics(holder, gene_symbols=gene_symbols)
+    else:
+        # the authors choose among the genes that the network reads, and leave none of them out
+        mask = np.zeros(adata.n_vars, dtype=bool)
+        mask[genes] = True
+        cell_semantics(
+            holder,
+            "top_genes",
+            n_top_genes=min(config.n_semantic_genes, len(genes)),
+            ranking=config.gene_ranking,
+            gene_symbols=gene_symbols,
+            mask_var=mask,
+            exclude=(),
+        )
     return holder.obsm[_keys.CELL_SEMANTICS], source
 
 
@@ -150,6 +185,13 @@ def control_vectors(vectors: NDArray[np.float32], control: str, random_state: in
 def _stored(adata: AnnData, key: str) -> NDArray[np.float32]:
     fix = "use 'auto', 'shuffled', 'random' or None, or compute it with st.pp.cell_semantics(adata)"
     return finite_matrix(adata, key, parameter="semantics", fix=fix).astype(np.float32)
+
+
+def _fingerprint(coordinates: NDArray[np.floating], library: pd.Series | None) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(coordinates, dtype=np.float64).tobytes())
+    if library is not None:
+        digest.update(library.cat.codes.to_numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _within_sections(graph: sparse.csr_matrix, library: pd.Series | None) -> sparse.csr_matrix:

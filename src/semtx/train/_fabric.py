@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 
-def make_fabric(accelerator: str | None = None, devices: int = 1) -> Fabric:
+def make_fabric(accelerator: str | None = None) -> Fabric:
     """Return a launched Lightning Fabric for one process.
 
     Parameters
@@ -21,8 +21,6 @@ def make_fabric(accelerator: str | None = None, devices: int = 1) -> Fabric:
     accelerator
         ``"auto"`` (a CUDA device where there is one, else the CPU; never MPS, whose results can differ), ``"cpu"``,
         ``"gpu"``, ``"cuda"`` or ``"mps"``; ``None`` takes ``semtx.settings.accelerator``.
-    devices
-        Number of devices.
     """
     from lightning.fabric import Fabric
 
@@ -39,6 +37,6 @@ def make_fabric(accelerator: str | None = None, devices: int = 1) -> Fabric:
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fabric = Fabric(accelerator="cuda" if accelerator == "gpu" else accelerator, devices=devices)
+        fabric = Fabric(accelerator="cuda" if accelerator == "gpu" else accelerator, devices=1)
         fabric.launch()
     return fabric

@@ -49,12 +49,13 @@ class TrainingRecord:
 
 
 def fit(
-    losses: Callable[[int], Mapping[str, Tensor]],
+    losses: Callable[[int, int], Mapping[str, Tensor]],
     weights: Mapping[str, float],
     optimizer: torch.optim.Optimizer,
     fabric: Fabric,
     *,
     max_epochs: int,
+    n_batches: int = 1,
     after_epoch: Callable[[int], None] | None = None,
     min_delta: float = 0.0,
     patience: int | None = None,
@@ -68,15 +69,15 @@ def fit(
     Parameters
     ----------
     losses
-        Epoch to the losses by name, each a scalar.
+        Epoch and batch to the losses by name, each a scalar.
     weights
         Weight of each loss.
     optimizer, fabric
         Set up already.
-    max_epochs
-        Epochs at most.
+    max_epochs, n_batches
+        Epochs at most, and updates in each.
     after_epoch
-        Called after each update.
+        Called after each epoch.
     min_delta, patience
         Stop after ``patience`` epochs in a row whose total is not below the least one so far by more than ``min_delta``
         of its value; ``None`` never stops early.
@@ -94,12 +95,18 @@ def fit(
     bar = _progress_bar(max_epochs, description, show=show_progress_bar)
     try:
         for epoch in range(max_epochs):
-            values = losses(epoch)
-            total = sum((weights[name] * value for name, value in values.items()), start=torch.zeros(()))
-            current = _record_losses(record, values, total)
-            optimizer.zero_grad()
-            fabric.backward(total)
-            optimizer.step()
+            batches = []
+            for batch in range(n_batches):
+                values = losses(epoch, batch)
+                total = sum((weights[name] * value for name, value in values.items()), start=torch.zeros(()))
+                batches.append(_numbers(values, total, epoch))
+                optimizer.zero_grad()
+                fabric.backward(total)
+                optimizer.step()
+            for name in batches[0]:
+                mean = float(np.mean([numbers[name] for numbers in batches]))
+                record.losses.setdefault(name, []).append(mean)
+            current = record.losses["total"][-1]
             if after_epoch is not None:
                 after_epoch(epoch)
             bar.set_postfix(loss=f"{current:.4g}", refresh=False)
@@ -125,20 +132,16 @@ def fit(
     return record
 
 
-def _record_losses(record: TrainingRecord, values: Mapping[str, Tensor], total: Tensor) -> float:
+def _numbers(values: Mapping[str, Tensor], total: Tensor, epoch: int) -> dict[str, float]:
     numbers = {name: float(value.detach()) for name, value in values.items()}
     broken = [name for name, number in numbers.items() if not math.isfinite(number)]
     if broken:
-        epoch = len(record.losses.get("total", []))
         msg = (
             f"the {' and '.join(broken)} loss is not finite in epoch {epoch}; look for extreme values in the counts and "
             "in the semantics (NaN, a single gene with most counts), or lower learning_rate"
         )
         raise FloatingPointError(msg)
-    numbers["total"] = float(total.detach())
-    for name, number in numbers.items():
-        record.losses.setdefault(name, []).append(number)
-    return numbers["total"]
+    return {**numbers, "total": float(total.detach())}
 
 
 def _progress_bar(total: int, description: str, *, show: bool | None) -> Any:
