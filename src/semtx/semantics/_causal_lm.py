@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from semtx._device import resolve_accelerator
 from semtx._validate import check_choice, check_integer
-from semtx.semantics._device import torch_device
 from semtx.semantics._hidden_states import SharedPrefix, pooled_states
 from semtx.semantics._model_files import ModelFiles, locate
 from semtx.semantics._offline import sha256_of
@@ -122,7 +122,9 @@ class CausalLMEncoder:
             raise ValueError(msg)
         tokenizer.truncation_side = "right"
         model = AutoModel.from_pretrained(self._files.source, **options)
-        return tokenizer, model.to(device=torch_device(self._accelerator), dtype=getattr(torch, self._dtype)).eval()
+        return tokenizer, model.to(
+            device=resolve_accelerator(self._accelerator), dtype=getattr(torch, self._dtype)
+        ).eval()
 
     @property
     def name(self) -> str:

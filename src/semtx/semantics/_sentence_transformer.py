@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semtx._device import resolve_accelerator
 from semtx._validate import check_choice
-from semtx.semantics._device import torch_device
 from semtx.semantics._model_files import ModelFiles, locate
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class SentenceTransformerEncoder:
 
         model = SentenceTransformer(
             self._files.source,
-            device=torch_device(self._accelerator),
+            device=resolve_accelerator(self._accelerator),
             trust_remote_code=self._trust_remote_code,
             truncate_dim=self._truncate_dim,
             **self._files.load_options,
