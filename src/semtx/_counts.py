@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,23 +11,44 @@ import numpy as np
 from scipy import sparse
 
 from semtx import _keys
+from semtx._fractions import kind_of_fractions
 from semtx._logging import logger
 from semtx._validate import check_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from anndata import AnnData
     from numpy.typing import NDArray
 
-Kind = Literal["integer", "expected", "lognormalized", "negative", "invalid"]
+Kind = Literal[
+    "integer",
+    "expected",
+    "normalized",
+    "lognormalized",
+    "log2normalized",
+    "logcounts",
+    "log2counts",
+    "scaled",
+    "negative",
+    "invalid",
+]
 
 _WHAT = {
-    "lognormalized": "log-normalised values (rows of expm1 have nearly equal sums)",
+    "normalized": "normalised counts (each row is whole numbers times a factor of its own, or all rows have one sum)",
+    "lognormalized": "log-normalised values (expm1 gives normalised counts)",
+    "log2normalized": "log2-normalised values (2**x - 1 gives normalised counts)",
+    "logcounts": "the logarithm of raw counts (expm1 gives whole numbers)",
+    "log2counts": "the base-2 logarithm of raw counts (2**x - 1 gives whole numbers)",
+    "scaled": "scaled values (every column has standard deviation 1)",
     "negative": "negative values, as scaled data have",
     "invalid": "NaN or infinite values",
 }
-
+_warns: ContextVar[bool] = ContextVar("warns", default=True)
 
 TARGET_SUM = 1e4
+_UNIT_TOLERANCE = 1e-3
+_MIN_UNIT_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -61,7 +84,7 @@ def to_csr(matrix: Any) -> sparse.csr_matrix:
 
 
 def kind_of(matrix: sparse.csr_matrix) -> Kind:
-    """Tell counts from normalised and scaled values."""
+    """Tell counts from normalised, logarithmic and scaled values."""
     data = matrix.data
     if not np.isfinite(data).all():
         return "invalid"
@@ -69,21 +92,37 @@ def kind_of(matrix: sparse.csr_matrix) -> Kind:
         return "negative"
     if np.array_equal(data, np.rint(data)):
         return "integer"
-    # sums of expm1 over a row of log-normalised data equal the target sum of the normalisation
-    if data.size and data.max() < 25:
-        restored = sparse.csr_matrix((np.expm1(data.astype(np.float64)), matrix.indices, matrix.indptr), matrix.shape)
-        sums = np.asarray(restored.sum(axis=1)).ravel()
-        sums = sums[sums > 0]
-        if sums.size > 1 and np.std(sums) < 0.01 * np.mean(sums):
-            return "lognormalized"
-    return "expected"
+    if _has_unit_columns(matrix):
+        return "scaled"
+    return kind_of_fractions(matrix) or "expected"
+
+
+def _has_unit_columns(matrix: sparse.csr_matrix) -> bool:
+    n = matrix.shape[0]
+    deviations = standard_deviations(matrix)
+    largest = matrix.max(axis=0).toarray().ravel()
+    # where values were clipped, the columns that reach the limit have lost some of their deviation
+    deviations = deviations[(deviations > 0) & (largest < largest.max())]
+    if len(deviations) < _MIN_UNIT_COLUMNS:
+        return False
+    # scanpy divides by n - 1, scikit-learn by n
+    return any((np.abs(deviations * factor - 1) < _UNIT_TOLERANCE).all() for factor in (1.0, np.sqrt((n - 1) / n)))
+
+
+@contextmanager
+def without_warning() -> Iterator[None]:
+    """Look for counts again in what has been warned of already."""
+    token = _warns.set(False)
+    try:
+        yield
+    finally:
+        _warns.reset(token)
 
 
 def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
     """Find raw counts in ``layer``, else ``layers["counts"]``, else ``X``, else ``raw``.
 
-    Whole numbers anywhere are preferred to expected counts: log-normalised values of a subset of the genes look like
-    expected counts, and ``raw`` then often holds the real ones.
+    Whole numbers in ``raw`` are preferred to expected counts in ``X``, which may be something else in disguise.
 
     Raises
     ------
@@ -116,13 +155,16 @@ def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
             seen.append("X has log-normalised values (uns['log1p'] says so)")
         elif kind == "expected":
             expected = expected or Counts(matrix, source, kind)
+            if source not in ("X", "raw"):
+                break
         else:
             seen.append(f"{source} has {_WHAT[kind]}")
     if expected is not None:
-        logger.warning(
-            "%s holds non-negative values that are not whole numbers; they are taken as expected counts",
-            expected.source,
-        )
+        if _warns.get():
+            logger.warning(
+                "%s holds non-negative values that are not whole numbers; they are taken as expected counts",
+                expected.source,
+            )
         return expected
     msg = (
         f"raw counts are needed, but {'; '.join(seen)}. "

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
+# not counts, yet as good where rows are normalised anyway
+_USABLE = {"normalized": "normalised", "lognormalized": "log-normalised", "logcounts": "logarithm of counts"}
+
 
 def gene_names(
     adata: AnnData, organism: str | None, gene_symbols: str | None
@@ -37,11 +40,12 @@ def normalized_expression(adata: AnnData, layer: str | None) -> tuple[sparse.csr
     except ValueError:
         stored = adata.X if layer is None else adata.layers[layer]
         matrix = None if stored is None else to_csr(stored)
-        if matrix is None or kind_of(matrix) != "lognormalized":
+        if matrix is None or (kind := kind_of(matrix)) not in _USABLE:
             raise
-        np.expm1(matrix.data, out=matrix.data)
+        if kind != "normalized":
+            np.expm1(matrix.data, out=matrix.data)
         place = "X" if layer is None else f"layers[{layer!r}]"
-        return normalize_rows(matrix), f"{place}, log-normalised"
+        return normalize_rows(matrix), f"{place}, {_USABLE[kind]}"
     return normalize_rows(counts.matrix), counts.source
 
 
