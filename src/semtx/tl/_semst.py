@@ -65,9 +65,10 @@ def semst(
 ) -> AnnData | None:
     """Find the domains of a tissue section from expression, position and what the genes mean.
 
-    A graph network embeds each spot; the meaning of its genes modulates the embedding element by element (FSM); a
-    zero-inflated negative binomial decoder reconstructs its counts; the embedding is clustered. No label is read: the
-    length of training is fixed, and the weights of the last epoch are used.
+    Each spot is embedded from what is expressed around it; the meaning of the genes modulates the embedding element by
+    element (FSM); a zero-inflated negative binomial decoder reconstructs the counts; the embedding is clustered. No label
+    is read: the length of training is fixed, and the weights of the last epoch are used. Whether the meaning helps on
+    your tissue the controls of ``semantics`` tell.
 
     Parameters
     ----------
