@@ -4,10 +4,7 @@ import logging
 import warnings
 from typing import TYPE_CHECKING
 
-import torch
-
-from semtx._settings import ACCELERATORS, settings
-from semtx._validate import check_choice
+from semtx._device import resolve_accelerator
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -19,24 +16,14 @@ def make_fabric(accelerator: str | None = None) -> Fabric:
     Parameters
     ----------
     accelerator
-        ``"auto"`` (a CUDA device where there is one, else the CPU; never MPS, whose results can differ), ``"cpu"``,
-        ``"gpu"``, ``"cuda"`` or ``"mps"``; ``None`` takes ``semtx.settings.accelerator``.
+        As in `resolve_accelerator`.
     """
     from lightning.fabric import Fabric
 
-    accelerator = settings.accelerator if accelerator is None else accelerator
-    check_choice("accelerator", accelerator, ACCELERATORS)
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    missing = (accelerator in {"gpu", "cuda"} and not torch.cuda.is_available()) or (
-        accelerator == "mps" and not torch.backends.mps.is_available()
-    )
-    if missing:
-        msg = f"accelerator={accelerator!r} is not available to torch {torch.__version__} on this machine; use accelerator='cpu'"
-        raise RuntimeError(msg)
+    device = resolve_accelerator(accelerator)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fabric = Fabric(accelerator="cuda" if accelerator == "gpu" else accelerator, devices=1)
+        fabric = Fabric(accelerator=device, devices=1)
         fabric.launch()
     return fabric
