@@ -249,3 +249,11 @@ def test_the_default_folder_is_in_the_cache():
     import semtx as st
 
     assert EmbeddingStore().folder == st.settings.cachedir / "embeddings"
+
+
+def test_several_batches_show_a_progress_bar_in_a_terminal(store, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    store.embed(Spelling(), TEXTS[:4])
+    assert "spelling" not in capsys.readouterr().err
+    store.embed(Spelling(), TEXTS)
+    assert "spelling" in capsys.readouterr().err

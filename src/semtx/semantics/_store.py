@@ -15,6 +15,7 @@ from uuid import uuid4
 import numpy as np
 
 from semtx._logging import logger
+from semtx._progress import progress_bar
 from semtx._settings import settings
 
 if TYPE_CHECKING:
@@ -111,19 +112,19 @@ class EmbeddingStore:
     def _embed_unseen(
         self, encoder: Encoder, unseen: dict[bytes, str], shelf: _Shelf, dimension: int | None
     ) -> Iterator[tuple[bytes, NDArray[np.float32]]]:
-        from tqdm import tqdm
-
         check_cost = getattr(encoder, "check_cost", None)
         if check_cost is not None:
             check_cost(list(unseen.values()))
         keys = list(unseen)
         starts = range(0, len(keys), self._batch_size)
-        for start in tqdm(starts, desc=encoder.name, unit="batch", disable=True if len(starts) == 1 else None):
-            batch = keys[start : start + self._batch_size]
-            vectors = np.asarray(encoder.embed([unseen[key] for key in batch]), dtype=np.float32)
-            dimension = _checked(vectors, len(batch), dimension, encoder.name)
-            shelf.add(batch, vectors)
-            yield from zip(batch, vectors, strict=True)
+        with progress_bar(len(starts), encoder.name, False if len(starts) == 1 else None) as bar:
+            for start in starts:
+                batch = keys[start : start + self._batch_size]
+                vectors = np.asarray(encoder.embed([unseen[key] for key in batch]), dtype=np.float32)
+                dimension = _checked(vectors, len(batch), dimension, encoder.name)
+                shelf.add(batch, vectors)
+                bar.update()
+                yield from zip(batch, vectors, strict=True)
         shelf.merge()
 
 

@@ -4,13 +4,13 @@ import gc
 import math
 import time
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from semtx._logging import logger
+from semtx._progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,7 +92,7 @@ def fit(
     record = TrainingRecord(device=str(fabric.device), stop_reason=f"all {max_epochs} epochs done")
     started = time.perf_counter()
     best, stale = math.inf, 0
-    bar = _progress_bar(max_epochs, description, show=show_progress_bar)
+    bar = progress_bar(max_epochs, description, show_progress_bar)
     try:
         for epoch in range(max_epochs):
             batches = []
@@ -142,12 +142,3 @@ def _numbers(values: Mapping[str, Tensor], total: Tensor, epoch: int) -> dict[st
         )
         raise FloatingPointError(msg)
     return {**numbers, "total": float(total.detach())}
-
-
-def _progress_bar(total: int, description: str, *, show: bool | None) -> Any:
-    # tqdm.auto warns in a notebook without ipywidgets
-    if find_spec("ipywidgets") is None:
-        from tqdm import tqdm
-    else:
-        from tqdm.auto import tqdm
-    return tqdm(total=total, desc=description, disable=None if show is None else not show, leave=False)
