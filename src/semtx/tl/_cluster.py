@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from semtx import _keys
 from semtx._record import labels_to_categorical, run_record, working_copy, write_results
+from semtx._threads import limit_threads
 from semtx._validate import (
     check_anndata,
     check_choice,
@@ -110,16 +111,17 @@ def cluster(
     fix = "compute it first, such as sc.pp.pca(adata) for 'X_pca' or st.tl.semst(adata) for 'X_semst'"
     z = finite_matrix(adata, use_rep, parameter="use_rep", fix=fix)
     graph = spatial_connectivities(adata, neighbors_key) if n_smoothing else None
-    found = cluster_and_smooth(
-        z,
-        n_clusters,
-        graph,
-        n_smoothing,
-        method=method,
-        resolution=resolution,
-        n_init=n_init,
-        random_state=random_state,
-    )
+    with limit_threads():
+        found = cluster_and_smooth(
+            z,
+            n_clusters,
+            graph,
+            n_smoothing,
+            method=method,
+            resolution=resolution,
+            n_init=n_init,
+            random_state=random_state,
+        )
     params = {
         "use_rep": use_rep,
         "n_clusters": n_clusters,
