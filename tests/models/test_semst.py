@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -173,7 +174,141 @@ class TestMisuse:
             st.models.SemST.load(tmp_path)
 
 
+class TestArrays:
+    """What fit and embed refuse, and that nothing is fitted then."""
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (
+                {1: sparse.identity(299, format="csr")},
+                r"graph must have shape \(300, 300\).*\(300, 120\), got \(299, 299\)",
+            ),
+            ({1: sparse.csr_matrix((300, 299))}, r"graph must have shape \(300, 300\).*got \(300, 299\)"),
+            ({1: sparse.diags(np.full(300, np.nan), format="csr")}, "graph must have finite weights"),
+            ({2: np.ones((299, 5))}, r"semantics must have shape \(300, d\).*\(300, 120\), got \(299, 5\)"),
+            ({2: np.ones(300)}, r"semantics must have shape \(300, d\).*got \(300,\)"),
+            ({2: np.ones((300, 0))}, r"semantics must have shape \(300, d\).*got \(300, 0\)"),
+            ({2: np.where(np.eye(300, 5), np.inf, 1)}, "semantics must be finite; 5 rows"),
+            ({0: sparse.csr_matrix(np.where(np.eye(300, 120), np.nan, 1))}, "counts must be finite; 120 values"),
+            ({0: sparse.csr_matrix(-np.eye(300, 120))}, "counts must not be negative; the least is -1"),
+        ],
+    )
+    def test_shapes_and_values(self, data, change, message):
+        wrong = [change.get(i, array) for i, array in enumerate(data)]
+        model = st.models.SemST(small("default"), accelerator="cpu")
+        with pytest.raises(ValueError, match=message):
+            model.fit(*wrong)
+        with pytest.raises(RuntimeError, match="no weights yet"):
+            model.embed(*data)
+        with pytest.raises(ValueError, match=message):
+            fitted(data).embed(*wrong)
+
+    def test_modulation(self, data):
+        with pytest.raises(ValueError, match=r"semantics must have shape \(300, d\) to go with graph"):
+            fitted(data).modulation(data[1], data[2][:-1])
+
+    def test_other_sparse_and_dense_arrays_do(self, data):
+        counts, graph, semantics = data
+        z = fitted((counts.toarray(), graph.tocoo(), semantics.tolist())).embed(
+            counts.tocsc(), graph.toarray(), semantics
+        )
+        np.testing.assert_allclose(z, fitted(data).embed(*data), atol=1e-4)
+
+
+class TestDivergence:
+    """What the message blames where a loss is no longer finite."""
+
+    def message(self, config, *arrays) -> str:
+        with pytest.raises(FloatingPointError, match="finite") as caught:
+            st.models.SemST(config, accelerator="cpu").fit(*arrays, show_progress_bar=False)
+        return str(caught.value).partition("what looks wrong: ")[2]
+
+    @pytest.mark.parametrize("preset", ["default", "paper"])
+    def test_learning_rate(self, data, preset):
+        message = self.message(small(preset).updated(learning_rate=1e35), *data)
+        assert message == "learning_rate (1e+35)"
+
+    @pytest.fixture
+    def broken(self, monkeypatch):
+        # the network takes extreme inputs, so its loss is broken by hand
+        monkeypatch.setattr(st.nn.ZINBDecoder, "loss", lambda self, z, *_, **__: z.sum() * np.nan)
+
+    @pytest.mark.usefixtures("broken")
+    def test_semantics(self, data):
+        semantics = np.clip(data[2], -1, 1) * np.float32(1e10)
+        assert self.message(small("default"), *data[:2], semantics) == "semantics (largest absolute value 1e+10)"
+
+    @pytest.mark.usefixtures("broken")
+    def test_counts(self, data):
+        counts = data[0].toarray()
+        counts[:, 3] = 1e9
+        message = self.message(small("default"), sparse.csr_matrix(counts), *data[1:])
+        assert message == "counts (largest value 1e+09, 100% of all in one gene)"
+
+    @pytest.mark.usefixtures("broken")
+    def test_nothing_in_particular(self, data):
+        with pytest.raises(
+            FloatingPointError, match=r"zinb loss is not finite in epoch 0; no input looks wrong: counts \("
+        ):
+            fitted(data[:2])
+
+    def test_an_earlier_fit_stays(self, data):
+        model = fitted(data)
+        z, losses = model.embed(*data), model.record.losses
+        model.config = model.config.updated(learning_rate=1e35)
+        with pytest.raises(FloatingPointError):
+            model.fit(*data, show_progress_bar=False)
+        np.testing.assert_array_equal(model.embed(*data), z)
+        assert model.record.losses == losses
+
+
 class TestConfig:
+    @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(st.models.SemSTConfig)])
+    @pytest.mark.parametrize("value", [-1, "other", np.nan, True, (1,)])
+    def test_every_setting_is_checked(self, name, value):
+        with pytest.raises((TypeError, ValueError), match=rf"^{name} must be"):
+            st.models.SemSTConfig(**{name: value})
+
+    @pytest.mark.parametrize(
+        ("change", "error", "message"),
+        [
+            ({"latent_dim": 0}, ValueError, "latent_dim must be at least 1, got 0"),
+            ({"latent_dim": 2.5}, TypeError, "latent_dim must be a whole number"),
+            ({"max_epochs": None}, TypeError, "max_epochs must be a whole number, got None"),
+            ({"learning_rate": 0}, ValueError, "learning_rate must be finite, above 0"),
+            ({"radius": 0.0}, ValueError, "radius must be finite, above 0"),
+            ({"encoder": "gcn"}, ValueError, "encoder must be one of 'convolution', 'propagated', got 'gcn'"),
+        ],
+    )
+    def test_what_the_message_says(self, change, error, message):
+        with pytest.raises(error, match=message):
+            st.models.SemSTConfig(**change)
+
+    @pytest.mark.parametrize(
+        "name", ["radius", "n_semantic_genes", "decoder_hidden_dim", "n_decoded_genes", "batch_size"]
+    )
+    def test_none_where_it_has_a_meaning(self, name):
+        assert getattr(st.models.SemSTConfig(**{name: None}), name) is None
+
+    @pytest.mark.parametrize(
+        ("preset", "change", "message"),
+        [
+            ("paper", {"expression": "pca"}, "encoder='convolution' and expression='pca' do not go together"),
+            ("paper", {"batch_size": 100}, "encoder='convolution' and batch_size=100 .*use batch_size=None"),
+            (
+                "default",
+                {"expression": "scaled"},
+                "encoder='propagated' and expression='scaled' .*use expression='pca'",
+            ),
+            ("default", {"target": "scaled"}, "encoder='propagated' and target='scaled' .*use target='counts'"),
+            ("default", {"correlation_weight": 0.1}, "encoder='propagated' and correlation_weight=0.1 .*one view"),
+        ],
+    )
+    def test_settings_that_do_not_go_together(self, preset, change, message):
+        with pytest.raises(ValueError, match=message):
+            st.models.SEMST_PRESETS[preset].updated(**change)
+
     def test_updated_leaves_out_none_and_refuses_the_unknown(self):
         config = st.models.SEMST_PRESETS["default"]
         assert config.updated(max_epochs=None) == config

@@ -95,6 +95,13 @@ class TestOddTissue:
         assert got.uns["semst"]["n_empty"] == 2
         assert "2 observations have no counts" in capsys.readouterr().err
 
+    def test_expected_counts_are_warned_of_once(self, tissue, capsys):
+        parts = np.random.default_rng(0).random(tissue.X.nnz, dtype=np.float32)
+        tissue.X.data *= parts
+        st.tl.semst(tissue, 3, **FAST)
+        assert tissue.uns["semst"]["counts_kind"] == "expected"
+        assert capsys.readouterr().err.count("not whole numbers") == 1
+
     def test_isolated_spots_of_the_users_graph(self, tissue, capsys):
         import squidpy
 
@@ -360,7 +367,7 @@ class TestInterruption:
 
         monkeypatch.setattr(nn.ZINBDecoder, "loss", lambda self, z, *_, **__: z.sum() * np.nan)
         before = set(tissue.obsp)
-        with pytest.raises(FloatingPointError, match="the zinb loss is not finite in epoch 0; look for extreme values"):
+        with pytest.raises(FloatingPointError, match="the zinb loss is not finite in epoch 0; no input looks wrong"):
             st.tl.semst(tissue, 4, **FAST)
         assert "semst" not in tissue.uns
         assert set(tissue.obsp) == before

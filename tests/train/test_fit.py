@@ -60,7 +60,7 @@ def test_a_loss_that_is_no_number_is_named(weight, value):
     def losses(epoch, batch):
         return {"square": weight.square().sum(), "odd": weight.sum() * 0 + (value if epoch == 2 else 1.0)}
 
-    with pytest.raises(FloatingPointError, match=r"the odd loss is not finite in epoch 2; .*learning_rate"):
+    with pytest.raises(FloatingPointError, match=r"^the odd loss is not finite in epoch 2$"):
         run(weight, losses, {"square": 1.0, "odd": 1.0})
     # the broken step was not taken
     assert torch.isfinite(weight).all()

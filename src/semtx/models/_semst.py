@@ -11,6 +11,7 @@ from scipy import sparse
 
 from semtx._validate import listed
 from semtx.models._reduced_rank import reduced_rank_regression
+from semtx.models._semst_checks import check_counts, check_graph, check_semantics, explain_divergence
 from semtx.models._semst_config import SEMST_PRESETS, SemSTConfig
 from semtx.models._semst_preprocessing import SemSTPreprocessing
 from semtx.models._semst_training import train_network
@@ -105,8 +106,15 @@ class SemST:
             Names of the genes, checked by :meth:`embed`.
         show_progress_bar
             ``None`` shows it in a terminal and in a notebook.
+
+        Raises
+        ------
+        ValueError
+            Shapes do not agree, a value is not finite, or a count is negative.
+        FloatingPointError
+            A loss is no longer finite; the message says which input looks wrong.
         """
-        counts = sparse.csr_matrix(counts, dtype=np.float32)
+        counts, graph, semantics = _checked(counts, graph, semantics)
         fabric = make_fabric(self.accelerator)
         preprocessing = SemSTPreprocessing.fit(self.config, counts, graph, semantics, self.random_state)
         inputs = preprocessing.inputs(counts, graph, semantics, self.random_state)
@@ -127,9 +135,15 @@ class SemST:
             else:
                 network = self._make_network(shape)
             target = preprocessing.expressed(counts) if self.config.target == "scaled" else counts
-            self.record = train_network(
-                network, self.config, inputs, target, graph, fabric, show_progress_bar=show_progress_bar
-            )
+            try:
+                record = train_network(
+                    network, self.config, inputs, target, graph, fabric, show_progress_bar=show_progress_bar
+                )
+                _check_weights(network)
+            except FloatingPointError as error:
+                msg = f"{error}; {explain_divergence(counts, semantics, self.config)}"
+                raise FloatingPointError(msg) from error
+        self.record = record
         self.gene_names = None if gene_names is None else list(gene_names)
         self._shape = shape
         self._fitted = preprocessing, network
@@ -157,7 +171,7 @@ class SemST:
         Shape (n, latent_dim).
         """
         preprocessing, network = self._trained()
-        counts = sparse.csr_matrix(counts, dtype=np.float32)
+        counts, graph, semantics = _checked(counts, graph, semantics)
         self._check(counts, semantics, gene_names)
         inputs = preprocessing.inputs(counts, graph, semantics, self.random_state)
         device = next(network.parameters()).device
@@ -173,6 +187,9 @@ class SemST:
         if network.fsm is None:
             msg = "this model was trained without semantics, so it has no modulation; fit it with semantics"
             raise ValueError(msg)
+        graph, semantics = sparse.csr_matrix(graph), np.asarray(semantics)
+        check_semantics(semantics, graph.shape[0], f"graph of shape {graph.shape}")
+        check_graph(graph, len(semantics), f"semantics of shape {semantics.shape}")
         network.eval()
         with torch.no_grad():
             device = next(network.parameters()).device
@@ -264,6 +281,26 @@ class SemST:
         if semantics is not None and semantics.shape[1] != width:
             msg = f"the model was trained on {width} semantic dimensions, these have {semantics.shape[1]}"
             raise ValueError(msg)
+
+
+def _checked(
+    counts: sparse.csr_matrix, graph: sparse.csr_matrix, semantics: NDArray[np.floating] | None
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix, NDArray[np.floating] | None]:
+    counts, graph = sparse.csr_matrix(counts, dtype=np.float32), sparse.csr_matrix(graph)
+    of = f"counts of shape {counts.shape}"
+    check_counts(counts)
+    check_graph(graph, counts.shape[0], of)
+    if semantics is not None:
+        semantics = np.asarray(semantics)
+        check_semantics(semantics, counts.shape[0], of)
+    return counts, graph, semantics
+
+
+def _check_weights(network: SemSTNetwork) -> None:
+    # the last step has no loss after it that would tell
+    if not all(bool(torch.isfinite(weight).all()) for weight in network.parameters()):
+        msg = "the weights are not finite after the last epoch"
+        raise FloatingPointError(msg)
 
 
 def _warm_start(network: SemSTNetwork, x: NDArray[np.floating], expressed: NDArray[np.floating]) -> None:

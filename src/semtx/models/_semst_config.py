@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from types import MappingProxyType, NoneType
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin, get_type_hints
 
-from semtx._validate import check_choice, listed
+from semtx._validate import check_choice, check_integer, check_number, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class SemSTConfig:
     """Everything that decides what SemST computes; the presets are instances of it.
+
+    A value out of range and settings that do not go together raise where the configuration is made.
 
     Attributes
     ----------
@@ -96,6 +98,21 @@ class SemSTConfig:
     weight_decay: float = 5e-4
     batch_size: int | None = None
 
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            optional = NoneType in get_args(hint)
+            if get_origin(hint) is Literal:
+                check_choice(name, value, get_args(hint))
+            elif name in _LEAST_INTEGERS:
+                check_integer(name, value, minimum=_LEAST_INTEGERS[name], optional=optional)
+            elif value is not None or not optional:
+                check_number(name, value, minimum=0, open_minimum=name in ("radius", "learning_rate"))
+        for is_wrong, what, why in _incompatible(self):
+            if is_wrong:
+                msg = f"SemSTConfig: {what} do not go together: {why}"
+                raise ValueError(msg)
+
     def updated(self, **changes: Any) -> SemSTConfig:
         """Return a copy with the changes that are not ``None``."""
         known = {name: value for name, value in changes.items() if value is not None}
@@ -104,6 +121,59 @@ class SemSTConfig:
             msg = f"SemSTConfig has no {listed(sorted(unknown))}; it has {listed(self.__dataclass_fields__, 40)}"
             raise TypeError(msg)
         return replace(self, **known)
+
+
+_LEAST_INTEGERS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "n_top_genes": 2,
+        "min_cells": 0,
+        "n_components": 1,
+        "n_neighbors": 1,
+        "n_rings": 1,
+        "n_feature_neighbors": 1,
+        "n_semantic_genes": 1,
+        "n_semantic_components": 1,
+        "hidden_dim": 1,
+        "latent_dim": 1,
+        "modulation_dim": 1,
+        "decoder_hidden_dim": 1,
+        "n_decoded_genes": 1,
+        "max_epochs": 1,
+        "batch_size": 1,
+    }
+)
+
+
+def _incompatible(config: SemSTConfig) -> list[tuple[bool, str, str]]:
+    """Return for each combination without a meaning whether this is one, its names, and what to use instead."""
+    propagated = config.encoder == "propagated"
+    return [
+        (
+            not propagated and config.expression == "pca",
+            "encoder='convolution' and expression='pca'",
+            "the convolutions read 'scaled' expression",
+        ),
+        (
+            propagated and config.expression == "scaled",
+            "encoder='propagated' and expression='scaled'",
+            "the rings carry components; use expression='pca'",
+        ),
+        (
+            propagated and config.target == "scaled",
+            "encoder='propagated' and target='scaled'",
+            "the components are no expression to reconstruct; use target='counts'",
+        ),
+        (
+            not propagated and config.batch_size is not None,
+            f"encoder='convolution' and batch_size={config.batch_size}",
+            "graph convolutions take the full batch; use batch_size=None",
+        ),
+        (
+            propagated and config.correlation_weight > 0,
+            f"encoder='propagated' and correlation_weight={config.correlation_weight}",
+            "there is one view, and the term compares two; use correlation_weight=0",
+        ),
+    ]
 
 
 _PAPER_SPOTS = SemSTConfig(

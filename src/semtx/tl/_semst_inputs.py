@@ -11,6 +11,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from semtx import _keys
+from semtx._counts import without_warning
 from semtx._logging import logger
 from semtx._validate import check_key, finite_matrix, gene_mask
 from semtx.graphs import spatial_graph
@@ -105,6 +106,8 @@ def find_graph(
     return graph, "built", fields
 
 
+# the counts it looks at have been found and warned of already
+@without_warning()
 def find_semantics(
     adata: AnnData,
     counts: sparse.csr_matrix,

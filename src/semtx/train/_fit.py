@@ -136,9 +136,6 @@ def _numbers(values: Mapping[str, Tensor], total: Tensor, epoch: int) -> dict[st
     numbers = {name: float(value.detach()) for name, value in values.items()}
     broken = [name for name, number in numbers.items() if not math.isfinite(number)]
     if broken:
-        msg = (
-            f"the {' and '.join(broken)} loss is not finite in epoch {epoch}; look for extreme values in the counts and "
-            "in the semantics (NaN, a single gene with most counts), or lower learning_rate"
-        )
+        msg = f"the {' and '.join(broken)} loss is not finite in epoch {epoch}"
         raise FloatingPointError(msg)
     return {**numbers, "total": float(total.detach())}

@@ -1,0 +1,68 @@
+"""Checks of the arrays that SemST is given, and what to say of them where training breaks down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy import sparse
+
+    from semtx.models._semst_config import SemSTConfig
+
+_LARGE_COUNT = 1e6
+_LARGE_SHARE = 0.5
+_LARGE_SEMANTICS = 1e3
+_LARGE_RATE = 0.1
+
+
+def check_counts(counts: sparse.csr_matrix) -> None:
+    """Raise unless all counts are finite and none is negative."""
+    if not np.isfinite(counts.data).all():
+        msg = f"counts must be finite; {(~np.isfinite(counts.data)).sum()} values are NaN or infinite"
+        raise ValueError(msg)
+    if counts.data.size and counts.data.min() < 0:
+        msg = f"counts must not be negative; the least is {counts.data.min():g}, as in scaled data"
+        raise ValueError(msg)
+
+
+def check_graph(graph: sparse.csr_matrix, n: int, of: str) -> None:
+    """Raise unless the graph joins ``n`` observations with finite weights; ``of`` says which array has ``n`` rows."""
+    if graph.shape != (n, n):
+        msg = f"graph must have shape ({n}, {n}) to go with {of}, got {graph.shape}"
+        raise ValueError(msg)
+    if not np.isfinite(graph.data).all():
+        msg = "graph must have finite weights; some are NaN or infinite"
+        raise ValueError(msg)
+
+
+def check_semantics(semantics: NDArray[np.floating], n: int, of: str) -> None:
+    """Raise unless semantics are finite, with a row for each of ``n`` observations."""
+    if semantics.ndim != 2 or len(semantics) != n or semantics.shape[1] == 0:
+        msg = f"semantics must have shape ({n}, d) to go with {of}, got {semantics.shape}"
+        raise ValueError(msg)
+    broken = ~np.isfinite(semantics).all(axis=1)
+    if broken.any():
+        msg = f"semantics must be finite; {broken.sum()} rows have NaN or infinite values"
+        raise ValueError(msg)
+
+
+def explain_divergence(counts: sparse.csr_matrix, semantics: NDArray[np.floating] | None, config: SemSTConfig) -> str:
+    """Say which input looks wrong where a loss is no longer finite, with what it looks like."""
+    largest = float(counts.data.max(initial=0))
+    per_gene = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel()
+    share = float(per_gene.max(initial=0) / max(per_gene.sum(), 1e-300))
+    facts = {
+        f"counts (largest value {largest:g}, {share:.0%} of all in one gene)": largest > _LARGE_COUNT
+        or share > _LARGE_SHARE,
+        f"learning_rate ({config.learning_rate:g})": config.learning_rate > _LARGE_RATE,
+    }
+    if semantics is not None:
+        extreme = float(np.abs(semantics).max(initial=0))
+        facts[f"semantics (largest absolute value {extreme:g})"] = extreme > _LARGE_SEMANTICS
+    wrong = [fact for fact, is_wrong in facts.items() if is_wrong]
+    if wrong:
+        return f"what looks wrong: {'; '.join(wrong)}"
+    return f"no input looks wrong: {'; '.join(facts)}; a lower learning_rate may help"
