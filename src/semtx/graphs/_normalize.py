@@ -6,6 +6,15 @@ import numpy as np
 from scipy import sparse
 
 
+def binary(graph: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return a graph of ones without self-loops."""
+    graph = sparse.csr_matrix(graph, dtype=np.float32, copy=True)
+    graph.setdiag(0)
+    graph.eliminate_zeros()
+    graph.data[:] = 1
+    return graph
+
+
 def normalize_adjacency(
     adjacency: sparse.csr_matrix, how: Literal["row", "symmetric"], *, self_loops: bool = True
 ) -> sparse.csr_matrix:

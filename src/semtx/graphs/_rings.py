@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from semtx.graphs._normalize import normalize_adjacency
+from semtx.graphs._normalize import binary, normalize_adjacency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +37,7 @@ def rings(
     none.
     """
     n = adjacency.shape[0]
-    step = sparse.csr_matrix(adjacency, dtype=np.float32, copy=True)
-    step.setdiag(0)
-    step.eliminate_zeros()
-    step.data[:] = 1
+    step = binary(adjacency)
     found = [normalize_adjacency(step, "row", self_loops=False)]
     seen = sparse.csr_matrix(step + sparse.identity(n, dtype=np.float32, format="csr"))
     frontier = step

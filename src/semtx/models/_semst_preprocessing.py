@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from semtx._settings import settings
-from semtx.graphs import feature_graph, normalize_adjacency, ring_means, rings
+from semtx.graphs import binary, feature_graph, normalize_adjacency, ring_means, rings
 from semtx.models._expression import PrincipalComponents, ScaledExpression, log_normalized
 from semtx.nn import SemSTInputs
 from semtx.nn._sparse import sparse_csr
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from scipy import sparse
     from torch import Tensor
 
     from semtx.models._semst_config import SemSTConfig
@@ -155,15 +155,6 @@ def csr_tensor(matrix: sparse.csr_matrix) -> Tensor:
         tensor(matrix.data.astype(np.float32)),
         matrix.shape,
     )
-
-
-def binary(graph: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return a graph of ones without self-loops."""
-    graph = sparse.csr_matrix(graph, dtype=np.float32, copy=True)
-    graph.setdiag(0)
-    graph.eliminate_zeros()
-    graph.data[:] = 1
-    return graph
 
 
 def _spread(x: NDArray[np.floating]) -> float:

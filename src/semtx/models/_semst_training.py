@@ -8,7 +8,8 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from semtx.models._semst_preprocessing import binary, csr_tensor, tensor
+from semtx.graphs import binary
+from semtx.models._semst_preprocessing import csr_tensor, tensor
 from semtx.nn import SemSTInputs, correlation_reduction, spatial_regularization
 from semtx.train import TrainingRecord, fit
 
