@@ -21,6 +21,14 @@ CELL_SEMANTICS_RECORD: Final = "semantics"  # uns
 SEMST: Final = "semst"  # obs, uns
 MODULATION_SUFFIX: Final = "_modulation"  # obsm
 
+# tl.scllm_dsc
+SCLLM_DSC: Final = "scllm_dsc"  # obs, uns
+PROBA_SUFFIX: Final = "_proba"  # obsm
+CONFIDENCE_SUFFIX: Final = "_confidence"  # obs
+
+# pl.embedding
+UMAP_SUFFIX: Final = "_umap"  # obsm, uns
+
 # squidpy's own graph keys
 SPATIAL_NEIGHBORS: Final = "spatial_neighbors"  # uns
 SPATIAL_CONNECTIVITIES: Final = "spatial_connectivities"  # obsp
