@@ -9,7 +9,7 @@ import pandas as pd
 
 from semtx import _keys
 from semtx._validate import check_key, check_number, coordinates, listed, resolve_table
-from semtx.pl._figure import finish
+from semtx.pl._figure import add_colorbar, add_legend, canvas, finish, legend_width
 from semtx.pl._palette import NA_COLOR, category_colors
 from semtx.pl._section import draw_image, draw_spots, find_image, frame, pitch, values_of
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-_PANEL = 3.4  # inches
-_LEGEND_ROWS = 16
 
 
 def spatial(
@@ -149,12 +146,13 @@ def spatial(
         beside = [
             0.15
             if key is None or name != ends_row or not legend
-            else _legend_width(colors[key])
+            else legend_width(colors[key])
             if key in colors
             else 0.7
             for key, name in panels
         ]
-        figure, axes = _canvas(beside, len(sections) if len(sections) > 1 else ncols, places)
+        width, height = np.ptp(places, axis=0) + 1e-12
+        figure, axes = canvas(beside, len(sections) if len(sections) > 1 else ncols, tall=height / width)
     elif len(panels) == 1:
         figure, axes = ax.figure, [ax]
     else:
@@ -173,13 +171,13 @@ def spatial(
             _draw_categories(panel, places[inside], spot, alpha, values[key][inside], colors[key])
             if last:
                 seen = values[key][np.logical_or.reduce(list(sections.values()))]
-                _add_legend(panel, colors[key], missing=bool(seen.isna().any()))
+                add_legend(panel, colors[key], missing=bool(seen.isna().any()))
         else:
             seen = values[key][np.logical_or.reduce(list(sections.values()))]
             limits = (seen.min() if vmin is None else vmin, seen.max() if vmax is None else vmax)
             spots = _draw_values(panel, places[inside], spot, alpha, values[key][inside], cmap, limits)
             if last:
-                _add_colorbar(figure, panel, spots)
+                add_colorbar(figure, panel, spots)
         frame(panel, places[inside], spot)
         panel.set_title(text, fontsize="medium")
     result = axes[0] if len(axes) == 1 else axes
@@ -221,24 +219,6 @@ def _titles(
     return titles
 
 
-def _canvas(beside: list[float], ncols: int, places: NDArray[np.float64]) -> tuple[Any, list[Axes]]:
-    """Make a figure whose panels have the shape of the section, each with room (inches) for its legend at the right."""
-    import matplotlib.pyplot as plt
-
-    n = len(beside)
-    columns = min(n, max(ncols, 1))
-    rows = -(-n // columns)
-    width, height = np.ptp(places, axis=0) + 1e-12
-    # a long narrow section keeps its panel from growing without end
-    tall = float(np.clip(height / width, 0.4, 2.0))
-    room = sum(_PANEL + max(beside[column::columns]) for column in range(columns))
-    shape = (room, rows * (_PANEL * tall + 0.35))
-    figure, grid = plt.subplots(rows, columns, figsize=shape, squeeze=False, layout="constrained")
-    for unused in grid.ravel()[n:]:
-        unused.remove()
-    return figure, list(grid.ravel()[:n])
-
-
 def _draw_categories(
     ax: Axes,
     places: NDArray[np.float64],
@@ -272,38 +252,3 @@ def _draw_values(
     spots = draw_spots(ax, places[order], spot, alpha, zorder=1.1, array=numbers[order], cmap=cmap or "viridis")
     spots.set_clim(*limits)
     return spots
-
-
-def _legend_width(colors: dict[object, str]) -> float:
-    """Inches that a legend needs, from the number and length of its entries."""
-    longest = max((len(str(name)) for name in colors), default=0)
-    return -(-(len(colors) + 1) // _LEGEND_ROWS) * (0.35 + 0.075 * longest)
-
-
-def _add_legend(ax: Axes, colors: dict[object, str], *, missing: bool) -> None:
-    from matplotlib.lines import Line2D
-
-    entries = dict(colors)
-    if missing:
-        entries["NA"] = NA_COLOR
-    handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=7, color=color, label=str(name))
-        for name, color in entries.items()
-    ]
-    ax.legend(
-        handles=handles,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        frameon=False,
-        fontsize="small",
-        ncols=-(-len(handles) // _LEGEND_ROWS),
-        handletextpad=0.2,
-        columnspacing=0.8,
-    )
-
-
-def _add_colorbar(figure: Any, ax: Axes, spots: Any) -> None:
-    # inside the panel's own frame, so that it stays beside the section whatever shape the section has
-    bar = figure.colorbar(spots, cax=ax.inset_axes((1.02, 0.15, 0.035, 0.7)))
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize="small", length=2)
