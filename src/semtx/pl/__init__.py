@@ -1,4 +1,4 @@
-"""Plots: maps of sections and loss curves."""
+"""Plots: maps of sections, cells in the plane, certainty and agreement of clusters, loss curves."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from semtx._lazy import attach
 
 if TYPE_CHECKING:
+    from semtx.pl._agreement import agreement
+    from semtx.pl._embedding import embedding
     from semtx.pl._history import history
     from semtx.pl._spatial import spatial
 
-__all__ = ["history", "spatial"]
+__all__ = ["agreement", "embedding", "history", "spatial"]
 
 __getattr__, __dir__ = attach(__name__, __all__)

@@ -56,6 +56,14 @@ def canvas(beside: list[float], ncols: int, *, tall: float = 1.0) -> tuple[Any, 
     return figure, list(grid.ravel()[:n])
 
 
+def inches(ax: Axes) -> tuple[float, float]:
+    """Width and height of axes as they lie in their figure so far."""
+    figure: Any = ax.get_figure(root=True)
+    figure.draw_without_rendering()
+    box = ax.get_window_extent()
+    return box.width / figure.dpi, box.height / figure.dpi
+
+
 def legend_width(colors: dict[object, str]) -> float:
     """Inches that a legend needs, from the number and length of its entries."""
     longest = max((len(str(name)) for name in colors), default=0)
