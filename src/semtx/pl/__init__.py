@@ -8,10 +8,11 @@ from semtx._lazy import attach
 
 if TYPE_CHECKING:
     from semtx.pl._agreement import agreement
+    from semtx.pl._confidence import confidence
     from semtx.pl._embedding import embedding
     from semtx.pl._history import history
     from semtx.pl._spatial import spatial
 
-__all__ = ["agreement", "embedding", "history", "spatial"]
+__all__ = ["agreement", "confidence", "embedding", "history", "spatial"]
 
 __getattr__, __dir__ = attach(__name__, __all__)
