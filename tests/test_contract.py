@@ -26,6 +26,9 @@ CALLS: dict[str, dict] = {
 PLOTS: dict[str, dict] = {
     "pl.spatial": {"color": "ground_truth", "show": False},
     "pl.history": {"show": False},
+    "pl.embedding": {"key": "ground_truth", "use_rep": "spatial", "show": False},
+    "pl.confidence": {"key": "ground_truth", "show": False},
+    "pl.agreement": {"first": "ground_truth", "second": "ground_truth", "kind": "flow", "show": False},
 }
 NEEDS_COUNTS = ["pp.cell_semantics", "tl.semst"]
 NEEDS_PLACE = ["tl.semst", "pl.spatial"]
@@ -42,6 +45,8 @@ def example() -> AnnData:
     adata.obsm["X_pca"] = np.random.default_rng(0).normal(size=(N_OBS, 5)).astype(np.float32)
     adata.uns["semst"] = {"losses": {"total": np.array([2.0, 1.0])}}
     adata.layers["scaled"] = adata.X.toarray() - 1
+    adata.obsm["ground_truth_proba"] = np.full((N_OBS, 5), 0.2)
+    adata.obs["ground_truth_confidence"] = 0.2
     return adata
 
 
@@ -364,6 +369,11 @@ class TestBadInput:
             ("tl.cluster", {"method": "missing"}, ValueError),
             ("pl.spatial", {"color": "missing"}, KeyError),
             ("pl.spatial", {"library_key": "missing"}, KeyError),
+            ("pl.embedding", {"use_rep": "missing"}, KeyError),
+            ("pl.embedding", {"color": "missing"}, KeyError),
+            ("pl.confidence", {"key": "missing"}, KeyError),
+            ("pl.agreement", {"second": "missing"}, KeyError),
+            ("pl.agreement", {"kind": "missing"}, ValueError),
         ],
     )
     def test_what_is_not_there_is_named(self, adata, name, option, error):
