@@ -97,7 +97,7 @@ def agreement(
     >>> adata.obs["found"] = adata.obs["ground_truth"].astype(str).replace({"CD4 T memory": "CD4 T naive"})
     >>> ax = st.pl.agreement(adata, "ground_truth", "found", show=False)
     >>> ax.get_title()
-    'ARI 0.80, 400 cells'
+    'ARI 0.71, 400 cells'
     >>> figure = st.pl.agreement(adata, "ground_truth", "found", kind="flow", return_fig=True)
     """
     adata = resolve_table(adata, table_key)
