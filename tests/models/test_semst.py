@@ -53,6 +53,13 @@ class TestEveryPreset:
         assert alpha.shape == beta.shape
         assert len(alpha) == 300
 
+    def test_what_fit_prepared_is_what_embed_and_modulation_prepare(self, data, preset):
+        model = st.models.SemST(small(preset), accelerator="cpu")
+        inputs = model._fit(*data, gene_names=None, show_progress_bar=False)
+        np.testing.assert_array_equal(model._embed(inputs), model.embed(*data))
+        for got, wanted in zip(model._modulation(inputs.semantics), model.modulation(*data[1:]), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
     def test_same_seed_same_result_and_another_seed_another(self, data, preset):
         one, same, other = (fitted(data, preset, random_state=seed).embed(*data) for seed in (1, 1, 2))
         np.testing.assert_array_equal(one, same)

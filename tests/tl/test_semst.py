@@ -196,6 +196,74 @@ class TestGraph:
         # ... unless it is named
         assert same(run(tissue, n_neighbors=12, neighbors_key="spatial_neighbors"), tissue)
 
+    def test_number_of_neighbors_of_the_graph_built_before(self, tissue, capsys):
+        key = "spatial_neighbors"
+        for n_neighbors, neighbors_key, source in [
+            (8, None, "built"),
+            (8, None, f"uns['{key}']"),
+            (8, key, f"uns['{key}']"),
+            (12, None, "built"),
+            (12, None, f"uns['{key}']"),
+            (8, None, "built"),
+        ]:
+            st.tl.semst(tissue, 4, n_neighbors=n_neighbors, neighbors_key=neighbors_key, **FAST)
+            assert tissue.uns["semst"]["graph"]["source"] == source
+            assert tissue.uns[key]["params"]["n_neighbors"] == n_neighbors
+            wanted = st.models.SemST.spatial_graph(tissue.obsm["spatial"], n_neighbors=n_neighbors)
+            assert tissue.obsp["spatial_connectivities"].nnz == wanted.nnz
+        assert "has no effect" not in capsys.readouterr().err
+        # one that is named is not built anew
+        st.tl.semst(tissue, 4, n_neighbors=12, neighbors_key=key, **FAST)
+        assert tissue.uns[key]["params"]["n_neighbors"] == 8
+        warned = capsys.readouterr().err
+        assert f"n_neighbors=12 has no effect: the graph in adata.uns['{key}'] is used as it is" in warned
+        assert "leave out neighbors_key" in warned
+
+    def test_number_of_neighbors_after_writing_and_reading(self, tissue, capsys, tmp_path):
+        import anndata
+
+        st.tl.semst(tissue, 4, n_neighbors=8, **FAST)
+        tissue.write_h5ad(tmp_path / "tissue.h5ad")
+        again = anndata.read_h5ad(tmp_path / "tissue.h5ad")
+        st.tl.semst(again, 4, n_neighbors=8, **FAST)
+        assert again.uns["semst"]["graph"]["source"] == "uns['spatial_neighbors']"
+        assert "has no effect" not in capsys.readouterr().err
+
+    def test_number_of_neighbors_of_the_users_graph(self, tissue, capsys):
+        import squidpy
+
+        squidpy.gr.spatial_neighbors_knn(tissue, n_neighs=10)
+        before = tissue.obsp["spatial_connectivities"].copy()
+        st.tl.semst(tissue, 4, **FAST)
+        assert "has no effect" not in capsys.readouterr().err
+        st.tl.semst(tissue, 4, n_neighbors=5, **FAST)
+        warned = capsys.readouterr().err
+        assert warned.count("n_neighbors=5 has no effect") == 1
+        assert "delete that entry" in warned
+        assert (tissue.obsp["spatial_connectivities"] != before).nnz == 0
+
+
+class TestOnePreparation:
+    @pytest.fixture
+    def calls(self, monkeypatch) -> list[str]:
+        from semtx.models import _semst_preprocessing as preprocessing
+
+        calls = []
+        for name in ("rings", "feature_graph"):
+            original = getattr(preprocessing, name)
+
+            def counted(*args, name=name, original=original, **options):
+                calls.append(name)
+                return original(*args, **options)
+
+            monkeypatch.setattr(preprocessing, name, counted)
+        return calls
+
+    @pytest.mark.parametrize(("preset", "wanted"), [("default", "rings"), ("paper", "feature_graph")])
+    def test_of_what_costs(self, tissue, calls, preset, wanted):
+        run(tissue, preset=preset, store_modulation=True)
+        assert calls == [wanted]
+
 
 class TestSemantics:
     def test_controls_differ_and_change_nothing_stored(self, tissue):

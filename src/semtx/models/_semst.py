@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from torch import Tensor
+
+    from semtx.nn import SemSTInputs
 
 _FORMAT = 1
 
@@ -114,10 +117,24 @@ class SemST:
         FloatingPointError
             A loss is no longer finite; the message says which input looks wrong.
         """
+        self._fit(counts, graph, semantics, gene_names=gene_names, show_progress_bar=show_progress_bar)
+        return self
+
+    def _fit(
+        self,
+        counts: sparse.csr_matrix,
+        graph: sparse.csr_matrix,
+        semantics: NDArray[np.floating] | None,
+        *,
+        gene_names: Sequence[str] | None,
+        show_progress_bar: bool | None,
+    ) -> SemSTInputs:
+        """Train, and return what the network read, so that the same observations need not be prepared again."""
         counts, graph, semantics = _checked(counts, graph, semantics)
         fabric = make_fabric(self.accelerator)
-        preprocessing = SemSTPreprocessing.fit(self.config, counts, graph, semantics, self.random_state)
-        inputs = preprocessing.inputs(counts, graph, semantics, self.random_state)
+        preprocessing, expressed, inputs = SemSTPreprocessing.fit(
+            self.config, counts, graph, semantics, self.random_state
+        )
         # one stream of random numbers, which leaves torch's global one as it was
         with torch.random.fork_rng():
             torch.manual_seed(self.random_state)
@@ -128,13 +145,12 @@ class SemST:
                 "latent_dim": self.config.latent_dim,
             }
             if self.config.encoder == "propagated":
-                expressed = preprocessing.expressed(counts)
                 shape["latent_dim"] = min(shape["latent_dim"], expressed.shape[1])
                 network = self._make_network(shape)
                 _warm_start(network, inputs.x.numpy(), expressed)
             else:
                 network = self._make_network(shape)
-            target = preprocessing.expressed(counts) if self.config.target == "scaled" else counts
+            target = expressed if self.config.target == "scaled" else counts
             try:
                 record = train_network(
                     network, self.config, inputs, target, graph, fabric, show_progress_bar=show_progress_bar
@@ -147,7 +163,7 @@ class SemST:
         self.gene_names = None if gene_names is None else list(gene_names)
         self._shape = shape
         self._fitted = preprocessing, network
-        return self
+        return inputs
 
     def embed(
         self,
@@ -170,10 +186,13 @@ class SemST:
         -------
         Shape (n, latent_dim).
         """
-        preprocessing, network = self._trained()
+        preprocessing, _ = self._trained()
         counts, graph, semantics = _checked(counts, graph, semantics)
         self._check(counts, semantics, gene_names)
-        inputs = preprocessing.inputs(counts, graph, semantics, self.random_state)
+        return self._embed(preprocessing.inputs(counts, graph, semantics, self.random_state))
+
+    def _embed(self, inputs: SemSTInputs) -> NDArray[np.float32]:
+        _, network = self._trained()
         device = next(network.parameters()).device
         network.eval()
         with torch.no_grad():
@@ -183,17 +202,21 @@ class SemST:
         self, graph: sparse.csr_matrix, semantics: NDArray[np.floating]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the scales alpha and the shifts beta, each of shape (n, width of the modulated views)."""
-        preprocessing, network = self._trained()
-        if network.fsm is None:
-            msg = "this model was trained without semantics, so it has no modulation; fit it with semantics"
-            raise ValueError(msg)
+        preprocessing, _ = self._trained()
         graph, semantics = sparse.csr_matrix(graph), np.asarray(semantics)
         check_semantics(semantics, graph.shape[0], f"graph of shape {graph.shape}")
         check_graph(graph, len(semantics), f"semantics of shape {semantics.shape}")
+        return self._modulation(preprocessing.semantic_input(graph, semantics))
+
+    def _modulation(self, semantics: Tensor | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        _, network = self._trained()
+        if network.fsm is None or semantics is None:
+            msg = "this model was trained without semantics, so it has no modulation; fit it with semantics"
+            raise ValueError(msg)
         network.eval()
         with torch.no_grad():
             device = next(network.parameters()).device
-            meaning = network.semantic_head(preprocessing.semantic_input(graph, semantics).to(device))
+            meaning = network.semantic_head(semantics.to(device))
             alpha, beta = network.fsm.coefficients(meaning)
         return alpha.cpu().numpy(), beta.cpu().numpy()
 

@@ -41,38 +41,33 @@ class SemSTPreprocessing:
         graph: sparse.csr_matrix,
         semantics: NDArray[np.floating] | None,
         random_state: int,
-    ) -> SemSTPreprocessing:
-        """Fit to the observations the network is trained on."""
+    ) -> tuple[SemSTPreprocessing, Any, SemSTInputs]:
+        """Fit to the observations the network is trained on; return what they express and its inputs, too."""
         expression: ScaledExpression | PrincipalComponents
         if config.expression == "scaled":
             expression = ScaledExpression.fit(counts)
         else:
             expression = PrincipalComponents.fit(log_normalized(counts), config.n_components, random_state)
         made = cls(config, expression)
+        expressed = x = made.expressed(counts)
+        around: list[sparse.csr_matrix] = []
         if config.encoder == "propagated":
+            around = rings(graph, config.n_rings)
             # how many rings a dense graph allows is settled here, and holds for every section embedded later
-            made.n_rings = len(rings(graph, config.n_rings))
-            made.input_scale = _spread(made.propagated(graph, made.expressed(counts)))
+            made.n_rings = len(around)
+            x = made._propagated(around, expressed)
+            made.input_scale = _spread(x)
+            x /= made.input_scale
         if semantics is not None and config.n_semantic_components is not None:
             made.semantics = PrincipalComponents.fit(semantics, config.n_semantic_components, random_state)
-            made.semantic_scale = _spread(made._semantic_array(graph, semantics))
-        return made
+            made.semantic_scale = _spread(made._modulating(around, semantics))
+        return made, expressed, made._inputs(x, graph, around, semantics, random_state)
 
     def expressed(self, counts: sparse.csr_matrix) -> Any:
         """Return each observation's own expression: sparse (n, n_genes) if scaled, else components (n, d)."""
         if isinstance(self.expression, ScaledExpression):
             return self.expression.transform(counts)
         return self.expression.transform(log_normalized(counts))
-
-    def propagated(self, graph: sparse.csr_matrix, expressed: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the means over the rings around each observation, shape (n, n_rings * d)."""
-        means = ring_means(self._rings(graph), expressed)
-        # a dense graph has fewer rings; the outermost stands in, so that the width never depends on the graph
-        missing = self.config.n_rings * expressed.shape[1] - means.shape[1]
-        if missing:
-            outermost = means[:, -expressed.shape[1] :]
-            means = np.hstack([means, *[outermost] * (missing // expressed.shape[1])])
-        return means / self.input_scale
 
     def inputs(
         self,
@@ -82,38 +77,58 @@ class SemSTPreprocessing:
         random_state: int,
     ) -> SemSTInputs:
         """Return what the network reads for these observations, as tensors on the CPU."""
-        expressed = self.expressed(counts)
-        meaning = None if semantics is None else self.semantic_input(graph, semantics)
-        if self.config.encoder == "propagated":
-            return SemSTInputs(tensor(self.propagated(graph, expressed)), meaning)
+        around = self._rings(graph)
+        x = self.expressed(counts)
+        if around:
+            x = self._propagated(around, x) / self.input_scale
+        return self._inputs(x, graph, around, semantics, random_state)
+
+    def semantic_input(self, graph: sparse.csr_matrix, semantics: NDArray[np.floating]) -> Tensor:
+        """Return the semantics that modulate, shape (n, semantic_dim)."""
+        return tensor(self._modulating(self._rings(graph), semantics))
+
+    def _inputs(
+        self,
+        x: Any,
+        graph: sparse.csr_matrix,
+        around: list[sparse.csr_matrix],
+        semantics: NDArray[np.floating] | None,
+        random_state: int,
+    ) -> SemSTInputs:
+        meaning = None if semantics is None else tensor(self._modulating(around, semantics))
+        if around:
+            return SemSTInputs(tensor(x), meaning)
         how = self.config.normalization
-        neighbors = feature_graph(
-            expressed, self.config.n_feature_neighbors, random_state=random_state, n_jobs=settings.n_jobs
-        )
+        neighbors = feature_graph(x, self.config.n_feature_neighbors, random_state=random_state, n_jobs=settings.n_jobs)
         return SemSTInputs(
-            tensor(expressed.toarray()),
+            tensor(x.toarray()),
             meaning,
             csr_tensor(normalize_adjacency(binary(graph), how)),
             csr_tensor(normalize_adjacency(neighbors, how)),
         )
 
-    def semantic_input(self, graph: sparse.csr_matrix, semantics: NDArray[np.floating]) -> Tensor:
-        """Return the semantics that modulate, shape (n, semantic_dim)."""
-        return tensor(self._semantic_array(graph, semantics))
+    def _propagated(self, around: list[sparse.csr_matrix], expressed: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the means over the rings around each observation, shape (n, n_rings * d)."""
+        means = ring_means(around, expressed)
+        # a dense graph has fewer rings; the outermost stands in, so that the width never depends on the graph
+        missing = self.config.n_rings - len(around)
+        if missing:
+            means = np.hstack([means, *[means[:, -expressed.shape[1] :]] * missing])
+        return means
 
-    def _semantic_array(self, graph: sparse.csr_matrix, semantics: NDArray[np.floating]) -> NDArray[np.float32]:
+    def _modulating(self, around: list[sparse.csr_matrix], semantics: NDArray[np.floating]) -> NDArray[np.float32]:
         if self.semantics is not None:
             semantics = self.semantics.transform(semantics) / self.semantic_scale
         semantics = np.ascontiguousarray(semantics, dtype=np.float32)
-        if self.config.encoder == "propagated":
+        if around:
             # the mean over the rings: an observation's own semantics would give away what it expresses
-            around = self._rings(graph)
             means = ring_means(around, semantics).reshape(len(semantics), len(around), -1)
             semantics = means.mean(axis=1)
         return semantics
 
     def _rings(self, graph: sparse.csr_matrix) -> list[sparse.csr_matrix]:
-        return rings(graph, self.n_rings, max_neighbors=np.inf)
+        """Return as many rings as :meth:`fit` settled on; none for convolutions, which read the graph itself."""
+        return rings(graph, self.n_rings, max_neighbors=np.inf) if self.n_rings else []
 
     def arrays(self) -> dict[str, NDArray]:
         """Return the fitted arrays by name."""

@@ -93,16 +93,19 @@ def semst(
         Column of ``adata.obs`` that names the section, where there are several: no edge joins two, all are embedded
         together and share their domains. Batch effects are not corrected.
     neighbors_key
-        Entry of ``adata.uns`` with a spatial graph, as ``squidpy.gr.spatial_neighbors_knn`` writes it. ``None`` uses
-        ``"spatial_neighbors"`` where it exists, else builds a graph and writes it there.
+        Entry of ``adata.uns`` with a spatial graph, as ``squidpy.gr.spatial_neighbors_knn`` writes it; it is used as it
+        is. ``None`` takes ``"spatial_neighbors"``: a graph of yours there is used as it is, one that an earlier call
+        built is used again if this call would build the same, and else a new one is built and written there.
     gene_symbols
         Column of ``adata.var`` with gene names, where ``var_names`` are something else and semantics are computed here.
     mask_var
         Genes to use: a boolean column of ``adata.var`` or a boolean array; ``None`` takes the ``n_top_genes`` most
         variable ones.
     n_top_genes, n_neighbors, spatial_loss, max_epochs, learning_rate
-        Settings of the preset to change, see :class:`semtx.models.SemSTConfig`. ``spatial_loss="exact"`` sums the
-        spatial term over all pairs, in O(n^2) time; ``"closed_form"`` is within 6e-4 per pair of it, in O(n).
+        Settings of the preset to change, see :class:`semtx.models.SemSTConfig`. ``n_neighbors`` is of the graph
+        built here: another one than before builds it anew; where a graph of yours is used it has no effect, and a
+        warning says so. ``spatial_loss="exact"`` sums the spatial term over all pairs, in O(n^2) time;
+        ``"closed_form"`` is within 6e-4 per pair of it, in O(n).
     cluster_method, resolution, n_smoothing
         ``method``, ``resolution`` and ``n_smoothing`` of :func:`semtx.tl.cluster`; the preset has a method of its own:
         a mixture in ``"default"``, k-means in the authors'.
@@ -208,15 +211,10 @@ def semst(
         positions[order],
         None if library is None else library.iloc[order],
         config,
+        n_neighbors=n_neighbors,
         neighbors_key=neighbors_key,
         origin={"spatial_key": spatial_key, "library_key": library_key or ""},
     )
-    if n_neighbors is not None and graph_source != "built" and neighbors_key is None:
-        logger.warning(
-            "n_neighbors=%d has no effect: the graph in adata.%s is used; delete that entry to build another",
-            n_neighbors,
-            graph_source,
-        )
     report = {"source": graph_source, **graph_report(graph)}
     meaning, source = find_semantics(ordered, counts.matrix, genes, semantics, config, gene_symbols, random_state)
 
@@ -225,8 +223,8 @@ def semst(
     model = SemST(config, random_state=random_state, accelerator=accelerator)
     x, names = counts.matrix[:, genes], adata.var_names[genes].tolist()
     with limit_threads():
-        model.fit(x, graph, meaning, gene_names=names, show_progress_bar=show_progress_bar)
-        z = model.embed(x, graph, meaning)
+        inputs = model._fit(x, graph, meaning, gene_names=names, show_progress_bar=show_progress_bar)
+        z = model._embed(inputs)
         found = cluster_and_smooth(
             z,
             n_clusters,
@@ -238,8 +236,8 @@ def semst(
         )
 
     obsm = {_keys.embedding(key_added): z[back]}
-    if store_modulation and meaning is not None:
-        obsm[key_added + _keys.MODULATION_SUFFIX] = np.hstack(model.modulation(graph, meaning))[back]
+    if store_modulation:
+        obsm[key_added + _keys.MODULATION_SUFFIX] = np.hstack(model._modulation(inputs.semantics))[back]
     params = {
         "n_clusters": n_clusters,
         "preset": preset if isinstance(preset, str) else "custom",

@@ -74,13 +74,15 @@ def find_graph(
     library: pd.Series | None,
     config: SemSTConfig,
     *,
+    n_neighbors: int | None,
     neighbors_key: str | None,
     origin: dict[str, Any],
 ) -> tuple[sparse.csr_matrix, str, dict[str, dict[str, Any]]]:
     """Return the spatial graph, where it is from, and what to write where it had to be built.
 
     A graph of the user's own and one that is named is used as it is; one that an earlier call built is used again if it
-    was built in the same way from the same places, told by ``origin``.
+    was built in the same way from the same places, told by ``origin``. Where a graph that was
+    built otherwise is used, a warning says that the ``n_neighbors`` which the user asked for has no effect.
     """
     made = {
         "made_by": _MADE_BY,
@@ -92,8 +94,15 @@ def find_graph(
     key = _keys.SPATIAL_NEIGHBORS if neighbors_key is None else neighbors_key
     if neighbors_key is not None or key in adata.uns:
         params = check_key(adata, "uns", key, parameter="neighbors_key").get("params", {})
-        own = params.get("made_by") == _MADE_BY
-        if neighbors_key is not None or not own or all(params.get(name) == value for name, value in made.items()):
+        same = all(params.get(name) == value for name, value in made.items())
+        if neighbors_key is not None or same or params.get("made_by") != _MADE_BY:
+            if n_neighbors is not None and not same:
+                logger.warning(
+                    "n_neighbors=%d has no effect: the graph in adata.uns[%r] is used as it is; %s to build another",
+                    n_neighbors,
+                    key,
+                    "delete that entry" if neighbors_key is None else "leave out neighbors_key",
+                )
             return _within_sections(spatial_connectivities(adata, key), library), f"uns[{key!r}]", {}
     holder = spatial_graph(coordinates, library=library, n_neighbors=config.n_neighbors, radius=config.radius)
     entry = dict(holder.uns[_keys.SPATIAL_NEIGHBORS])
