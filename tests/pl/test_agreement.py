@@ -122,7 +122,7 @@ def test_every_cluster_of_the_flow_is_named_and_no_name_covers_another(compared:
     assert len(names) == 13 + 14
     boxes = [text.get_window_extent() for text in names]
     assert not [1 for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
-    assert all(0 <= box.x0 and box.x1 <= figure.bbox.width and 0 <= box.y0 for box in boxes)
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0 for box in boxes)
 
 
 def test_crossings_against_brute_force() -> None:

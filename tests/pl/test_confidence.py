@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
 
 import semtx as st
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @pytest.fixture
@@ -92,7 +96,6 @@ def test_without_probabilities(clustered: AnnData) -> None:
 
 def test_part_of_the_cells(clustered: AnnData) -> None:
     """Columns of clusters that are not there are left out, by number or by name."""
-    whole, _ = st.pl.confidence(clustered, show=False)
     part = clustered[clustered.obs["scllm_dsc"].isin(["3", "5", "8"])]
     left, right = st.pl.confidence(part, sort=False, show=False)
     assert part.is_view
