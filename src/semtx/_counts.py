@@ -122,7 +122,8 @@ def without_warning() -> Iterator[None]:
 def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
     """Find raw counts in ``layer``, else ``layers["counts"]``, else ``X``, else ``raw``.
 
-    Whole numbers in ``raw`` are preferred to expected counts in ``X``, which may be something else in disguise.
+    Whole numbers in ``raw`` are preferred to expected counts in ``X``, which may be something else in disguise; ``raw``
+    itself is taken for whole numbers only, as log-normalised values are what most keep there.
 
     Raises
     ------
@@ -155,7 +156,7 @@ def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
             seen.append("X has log-normalised values (uns['log1p'] says so)")
         elif kind == "expected":
             expected = expected or Counts(matrix, source, kind)
-            if source not in ("X", "raw"):
+            if source != "X":
                 break
         else:
             seen.append(f"{source} has {_WHAT[kind]}")

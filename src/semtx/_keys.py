@@ -25,6 +25,8 @@ MODULATION_SUFFIX: Final = "_modulation"  # obsm
 SCLLM_DSC: Final = "scllm_dsc"  # obs, uns
 PROBA_SUFFIX: Final = "_proba"  # obsm
 CONFIDENCE_SUFFIX: Final = "_confidence"  # obs
+STRUCTURE_SUFFIX: Final = "_structure"  # obsm
+TEXT_SUFFIX: Final = "_text"  # obsm
 
 # pl.embedding
 UMAP_SUFFIX: Final = "_umap"  # obsm, uns

@@ -1,32 +1,29 @@
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from semtx._validate import listed
+from semtx.models._checks import check_counts, check_gene_names, check_graph, check_semantics, explain_divergence
 from semtx.models._reduced_rank import reduced_rank_regression
-from semtx.models._semst_checks import check_counts, check_graph, check_semantics, explain_divergence
 from semtx.models._semst_config import SEMST_PRESETS, SemSTConfig
 from semtx.models._semst_preprocessing import SemSTPreprocessing
 from semtx.models._semst_training import train_network
+from semtx.models._storage import read_model, under, write_model
 from semtx.nn import SemSTNetwork
 from semtx.train import TrainingRecord, make_fabric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from semtx.nn import SemSTInputs
-
-_FORMAT = 1
 
 
 class SemST:
@@ -222,47 +219,32 @@ class SemST:
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``model.json`` into a folder; no pickle."""
-        from safetensors.numpy import save_file
-
         preprocessing, network = self._trained()
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         arrays = {f"network.{name}": value.cpu().numpy() for name, value in network.state_dict().items()}
         arrays |= {f"preprocessing.{name}": value for name, value in preprocessing.arrays().items()}
         description = {
-            "format": _FORMAT,
+            "model": "SemST",
             "config": asdict(self.config),
             "random_state": self.random_state,
             "gene_names": self.gene_names,
             "shape": self._shape,
             "losses": self.record.losses,
         }
-        save_file(arrays, folder / "model.safetensors")
-        (folder / "model.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+        write_model(folder, arrays, description)
 
     @classmethod
     def load(cls, folder: str | Path, *, accelerator: str | None = None) -> SemST:
         """Read a model that :meth:`save` wrote."""
-        from safetensors.numpy import load_file
-
-        path = Path(folder) / "model.json"
-        if not path.exists():
-            msg = f"there is no model.json in {folder}; give the folder that SemST.save wrote"
-            raise FileNotFoundError(msg)
-        description = json.loads(path.read_text(encoding="utf-8"))
-        if description["format"] != _FORMAT:
-            msg = f"{path} has format {description['format']}; this version of semtx reads format {_FORMAT}"
-            raise ValueError(msg)
-        arrays = load_file(path.with_name("model.safetensors"))
+        arrays, description = read_model(folder, "SemST")
         config = SemSTConfig(**description["config"])
         model = cls(config, random_state=description["random_state"], accelerator=accelerator)
         model.gene_names = description["gene_names"]
         model.record = TrainingRecord(losses=description["losses"], stop_reason="loaded from disk")
         model._shape = description["shape"]
         network = model._make_network(model._shape)
-        network.load_state_dict({name: torch.from_numpy(value) for name, value in _under(arrays, "network.").items()})
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in under(arrays, "network.").items()})
         network.to(make_fabric(accelerator).device)
-        model._fitted = SemSTPreprocessing.from_arrays(config, _under(arrays, "preprocessing.")), network
+        model._fitted = SemSTPreprocessing.from_arrays(config, under(arrays, "preprocessing.")), network
         return model
 
     def _make_network(self, shape: dict[str, int]) -> SemSTNetwork:
@@ -290,11 +272,7 @@ class SemST:
         if counts.shape[1] != self._shape["n_genes"]:
             msg = f"the model was trained on {self._shape['n_genes']} genes, these counts have {counts.shape[1]}"
             raise ValueError(msg)
-        if gene_names is not None and self.gene_names is not None and list(gene_names) != self.gene_names:
-            other = [name for name in gene_names if name not in set(self.gene_names)]
-            what = f"it does not know {listed(other, 5)}" if other else "they come in another order"
-            msg = f"gene_names differ from the model's: {what}; select model.gene_names in that order"
-            raise ValueError(msg)
+        check_gene_names(self.gene_names, gene_names)
         if (semantics is None) != (self._shape["semantic_dim"] == 0):
             trained = "without" if semantics is not None else "with"
             msg = f"the model was trained {trained} semantics; embed with the same"
@@ -334,7 +312,3 @@ def _warm_start(network: SemSTNetwork, x: NDArray[np.floating], expressed: NDArr
     with torch.no_grad():
         encoder.weight.copy_(torch.from_numpy(weight.T / scale))
         encoder.bias.copy_(torch.from_numpy(bias / scale))
-
-
-def _under(arrays: dict[str, NDArray], prefix: str) -> dict[str, NDArray]:
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

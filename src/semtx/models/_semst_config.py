@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import MappingProxyType, NoneType
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from semtx._validate import check_choice, check_integer, check_number, listed
+from semtx._validate import check_choice
+from semtx.models._config import check_fields, updated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,15 +100,7 @@ class SemSTConfig:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            optional = NoneType in get_args(hint)
-            if get_origin(hint) is Literal:
-                check_choice(name, value, get_args(hint))
-            elif name in _LEAST_INTEGERS:
-                check_integer(name, value, minimum=_LEAST_INTEGERS[name], optional=optional)
-            elif value is not None or not optional:
-                check_number(name, value, minimum=0, open_minimum=name in ("radius", "learning_rate"))
+        check_fields(self, least_integers=_LEAST_INTEGERS, positive=("radius", "learning_rate"))
         for is_wrong, what, why in _incompatible(self):
             if is_wrong:
                 msg = f"SemSTConfig: {what} do not go together: {why}"
@@ -115,12 +108,7 @@ class SemSTConfig:
 
     def updated(self, **changes: Any) -> SemSTConfig:
         """Return a copy with the changes that are not ``None``."""
-        known = {name: value for name, value in changes.items() if value is not None}
-        unknown = set(known) - set(self.__dataclass_fields__)
-        if unknown:
-            msg = f"SemSTConfig has no {listed(sorted(unknown))}; it has {listed(self.__dataclass_fields__, 40)}"
-            raise TypeError(msg)
-        return replace(self, **known)
+        return updated(self, changes)
 
 
 _LEAST_INTEGERS: Final[Mapping[str, int]] = MappingProxyType(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from semtx.nn._info_nce import info_nce
     from semtx.nn._match_centers import match_centers
     from semtx.nn._optimal_transport_target import optimal_transport_target
+    from semtx.nn._residual_perceptron import ResidualPerceptron
+    from semtx.nn._scllm_dsc_network import ScLLMDSCNetwork, ScLLMDSCViews
     from semtx.nn._semst_network import SemSTInputs, SemSTNetwork
     from semtx.nn._spatial_regularization import spatial_regularization
     from semtx.nn._student_t import student_t
@@ -27,6 +29,9 @@ __all__ = [
     "FSM",
     "CutGraph",
     "GraphEncoder",
+    "ResidualPerceptron",
+    "ScLLMDSCNetwork",
+    "ScLLMDSCViews",
     "SemSTInputs",
     "SemSTNetwork",
     "ZINBDecoder",
@@ -48,6 +53,9 @@ __getattr__, __dir__ = attach(
     CutGraph="_cut_graph",
     FSM="_fsm",
     GraphEncoder="_graph_encoder",
+    ResidualPerceptron="_residual_perceptron",
+    ScLLMDSCNetwork="_scllm_dsc_network",
+    ScLLMDSCViews="_scllm_dsc_network",
     SemSTInputs="_semst_network",
     SemSTNetwork="_semst_network",
     ZINBDecoder="_zinb_decoder",

@@ -143,6 +143,29 @@ def weighted_semantics(weights: sparse.csr_matrix, gene_vectors: NDArray[np.floa
     return scale_entries(weights, np.repeat(factors, np.diff(weights.indptr))).astype(np.float32) @ vectors
 
 
+def rank_weights(
+    expression: sparse.csr_matrix, gene_names: Sequence[str] | NDArray[Any], n_top_genes: int
+) -> sparse.csr_matrix:
+    r"""Weigh the best genes of each cell by their rank r, from 1, as :math:`1 / \log_2(r + 1)`.
+
+    Stands for a sentence of ranked gene names where no text encoder is at hand: what comes first says most.
+
+    Parameters
+    ----------
+    expression, gene_names, n_top_genes
+        As in :func:`top_genes`, ranked by expression.
+
+    Returns
+    -------
+    CSR float32, shape (n_obs, n_vars).
+    """
+    top = top_genes(expression, gene_names, min(n_top_genes, expression.shape[1]))
+    weights = selection(top, expression.shape[1])
+    ranks = np.broadcast_to(np.arange(1, top.shape[1] + 1), top.shape)[top >= 0]
+    weights.data = (1 / np.log2(ranks + 1)).astype(np.float32)
+    return weights
+
+
 def selection(top: NDArray[np.intp], n_vars: int) -> sparse.csr_matrix:
     """Turn the result of :func:`top_genes` into equal weights, CSR, shape (n_obs, n_vars)."""
     chosen = top >= 0

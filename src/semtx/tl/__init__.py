@@ -1,4 +1,4 @@
-"""Tools: tissue domains, clustering."""
+"""Tools: tissue domains, cell types, clustering."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from semtx._lazy import attach
 
 if TYPE_CHECKING:
     from semtx.tl._cluster import cluster
+    from semtx.tl._scllm_dsc import scllm_dsc
     from semtx.tl._semst import semst
 
-__all__ = ["cluster", "semst"]
+__all__ = ["cluster", "scllm_dsc", "semst"]
 
 __getattr__, __dir__ = attach(__name__, __all__)

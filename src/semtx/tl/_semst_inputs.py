@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from semtx.models import SemSTConfig
+    from semtx.models import ScLLMDSCConfig, SemSTConfig
 
 _MADE_BY = "semtx"
 
 
 def select_genes(
-    adata: AnnData, counts: sparse.csr_matrix, mask_var: str | NDArray[np.bool_] | None, config: SemSTConfig
+    adata: AnnData,
+    counts: sparse.csr_matrix,
+    mask_var: str | NDArray[np.bool_] | None,
+    config: SemSTConfig | ScLLMDSCConfig,
 ) -> NDArray[np.intp]:
     """Return the genes the network reads: ``mask_var`` as it is, else the highly variable ones, else all."""
     n_top_genes = config.n_top_genes
@@ -35,11 +38,11 @@ def select_genes(
     if mask.sum() < 2:
         msg = (
             f"only {mask.sum()} of {adata.n_vars} genes are in mask_var and have counts in {config.min_cells} or more "
-            "observations; SemST needs two genes or more"
+            "observations; two genes or more are needed"
         )
         raise ValueError(msg)
     genes = np.flatnonzero(mask)
-    if mask_var is not None or len(genes) <= n_top_genes:
+    if mask_var is not None or n_top_genes is None or len(genes) <= n_top_genes:
         return genes
     import scanpy as sc
 
@@ -136,32 +139,19 @@ def find_semantics(
         return _stored(adata, semantics), f"obsm[{semantics!r}]"
     if semantics == "auto" and _keys.CELL_SEMANTICS in adata.obsm:
         return _stored(adata, _keys.CELL_SEMANTICS), f"obsm[{_keys.CELL_SEMANTICS!r}]"
-    from semtx.pp import cell_semantics, gene_semantics
+    from semtx.pp import cell_semantics
 
+    if semantics != "auto" and _keys.CELL_SEMANTICS in adata.obsm:
+        logger.warning(
+            "semantics=%r changes gene vectors and averages them over genes; it is no control of what obsm[%r] holds unless "
+            "that was made of the same vectors in the same way",
+            semantics,
+            _keys.CELL_SEMANTICS,
+        )
     # a holder of its own: nothing of it is written into the user's object
     holder = AnnData(counts, var=adata.var.copy())
-    if _keys.GENE_SEMANTICS in adata.varm:
-        holder.varm[_keys.GENE_SEMANTICS] = np.asarray(adata.varm[_keys.GENE_SEMANTICS], dtype=np.float32)
-        source = f"varm[{_keys.GENE_SEMANTICS!r}]"
-    else:
-        try:
-            gene_semantics(holder, gene_symbols=gene_symbols)
-        except ValueError as error:
-            msg = f"{error}. Or leave semantics out with semantics=None"
-            raise ValueError(msg) from error
-        source = "built-in gene vectors"
-    if semantics != "auto":
-        if _keys.CELL_SEMANTICS in adata.obsm:
-            logger.warning(
-                "semantics=%r changes %s, averaged over genes; it is no control of what obsm[%r] holds unless that was made "
-                "of the same vectors in the same way",
-                semantics,
-                source,
-                _keys.CELL_SEMANTICS,
-            )
-        vectors = holder.varm[_keys.GENE_SEMANTICS]
-        holder.varm[_keys.GENE_SEMANTICS] = control_vectors(vectors, semantics, random_state)
-        source = f"{source}, {semantics}"
+    vectors, source = find_gene_vectors(adata, semantics, gene_symbols, random_state)
+    holder.varm[_keys.GENE_SEMANTICS] = vectors
     if config.n_semantic_genes is None:
         cell_semantics(holder, gene_symbols=gene_symbols)
     else:
@@ -178,6 +168,34 @@ def find_semantics(
             exclude=(),
         )
     return holder.obsm[_keys.CELL_SEMANTICS], source
+
+
+def find_gene_vectors(
+    adata: AnnData, semantics: str, gene_symbols: str | None, random_state: int
+) -> tuple[NDArray[np.float32], str]:
+    """Return a vector for each gene, shape (n_vars, d), zeros without one, and where they come from.
+
+    Those in ``varm`` where :func:`semtx.pp.gene_semantics` wrote them, else the built-in ones; for a control, what
+    :func:`control_vectors` makes of them.
+    """
+    if _keys.GENE_SEMANTICS in adata.varm:
+        vectors, source = (
+            np.asarray(adata.varm[_keys.GENE_SEMANTICS], dtype=np.float32),
+            f"varm[{_keys.GENE_SEMANTICS!r}]",
+        )
+    else:
+        from semtx.pp import gene_semantics
+
+        holder = AnnData(sparse.csr_matrix((1, adata.n_vars), dtype=np.float32), var=adata.var.copy())
+        try:
+            gene_semantics(holder, gene_symbols=gene_symbols)
+        except ValueError as error:
+            msg = f"{error}. Or leave semantics out with semantics=None"
+            raise ValueError(msg) from error
+        vectors, source = holder.varm[_keys.GENE_SEMANTICS], "built-in gene vectors"
+    if semantics == "auto":
+        return vectors, source
+    return control_vectors(vectors, semantics, random_state), f"{source}, {semantics}"
 
 
 def control_vectors(vectors: NDArray[np.float32], control: str, random_state: int) -> NDArray[np.float32]:

@@ -56,7 +56,7 @@ def fit(
     *,
     max_epochs: int,
     n_batches: int = 1,
-    after_epoch: Callable[[int], None] | None = None,
+    after_epoch: Callable[[int], str | None] | None = None,
     min_delta: float = 0.0,
     patience: int | None = None,
     description: str = "",
@@ -77,7 +77,7 @@ def fit(
     max_epochs, n_batches
         Epochs at most, and updates in each.
     after_epoch
-        Called after each epoch.
+        Called after each epoch; a text that it returns is the reason to stop.
     min_delta, patience
         Stop after ``patience`` epochs in a row whose total is not below the least one so far by more than ``min_delta``
         of its value; ``None`` never stops early.
@@ -107,14 +107,15 @@ def fit(
                 mean = float(np.mean([numbers[name] for numbers in batches]))
                 record.losses.setdefault(name, []).append(mean)
             current = record.losses["total"][-1]
-            if after_epoch is not None:
-                after_epoch(epoch)
+            reason = None if after_epoch is None else after_epoch(epoch)
             bar.set_postfix(loss=f"{current:.4g}", refresh=False)
             bar.update()
             stale = stale + 1 if math.isfinite(best) and current >= best - min_delta * abs(best) else 0
             best = min(best, current)
-            if patience is not None and stale >= patience:
-                record.stop_reason = f"loss fell by less than {min_delta:g} of its value in {patience} epochs"
+            if reason is None and patience is not None and stale >= patience:
+                reason = f"loss fell by less than {min_delta:g} of its value in {patience} epochs"
+            if reason is not None:
+                record.stop_reason = reason
                 break
     except BaseException:
         # a user who presses stop gets the memory back

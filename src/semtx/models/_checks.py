@@ -1,4 +1,4 @@
-"""Checks of the arrays that SemST is given, and what to say of them where training breaks down."""
+"""Checks of the arrays that models are given, and what to say of them where training breaks down."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from semtx._validate import listed
+
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
     from scipy import sparse
 
     from semtx.models._semst_config import SemSTConfig
@@ -47,6 +51,53 @@ def check_semantics(semantics: NDArray[np.floating], n: int, of: str) -> None:
     if broken.any():
         msg = f"semantics must be finite; {broken.sum()} rows have NaN or infinite values"
         raise ValueError(msg)
+
+
+def check_cells(
+    x: sparse.csr_matrix | NDArray[np.floating],
+    *,
+    counts: bool,
+    gene_vectors: NDArray[np.floating] | None,
+    semantics: NDArray[np.floating] | None,
+    library_sizes: NDArray[np.floating] | None,
+    batch: ArrayLike | None,
+) -> None:
+    """Raise unless what scLLM-DSC is given goes together, and is finite; ``counts`` must not be negative."""
+    from scipy import sparse
+
+    n, n_inputs = x.shape
+    of = f"x of shape {x.shape}"
+    if n < 2 or n_inputs < 2:
+        msg = f"scLLM-DSC needs two cells and two columns or more, got {of}"
+        raise ValueError(msg)
+    if counts:
+        check_counts(sparse.csr_matrix(x))
+    elif not np.isfinite(x.data if sparse.issparse(x) else x).all():
+        msg = "x must be finite; some values are NaN or infinite"
+        raise ValueError(msg)
+    if gene_vectors is not None:
+        if gene_vectors.ndim != 2 or len(gene_vectors) != n_inputs or not np.isfinite(gene_vectors).all():
+            msg = f"gene_vectors must be finite, of shape ({n_inputs}, d) to go with {of}; got {gene_vectors.shape}"
+            raise ValueError(msg)
+        if not gene_vectors.any():
+            msg = "no gene has a vector: all of gene_vectors is zero"
+            raise ValueError(msg)
+    if semantics is not None:
+        check_semantics(semantics, n, of)
+    for name, given in (("library_sizes", library_sizes), ("batch", batch)):
+        if given is not None and np.shape(given) != (n,):
+            msg = f"{name} must have shape ({n},) to go with {of}, got {np.shape(given)}"
+            raise ValueError(msg)
+
+
+def check_gene_names(known: Sequence[str] | None, given: Sequence[str] | None) -> None:
+    """Raise unless the genes are those of the training, in its order; unknown names are let through."""
+    if given is None or known is None or list(given) == list(known):
+        return
+    other = [name for name in given if name not in set(known)]
+    what = f"it does not know {listed(other, 5)}" if other else "they come in another order"
+    msg = f"gene_names differ from the model's: {what}; select model.gene_names in that order"
+    raise ValueError(msg)
 
 
 def explain_divergence(counts: sparse.csr_matrix, semantics: NDArray[np.floating] | None, config: SemSTConfig) -> str:

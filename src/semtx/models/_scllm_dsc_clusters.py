@@ -1,0 +1,168 @@
+"""The centres of scLLM-DSC: where they start, how cells are assigned to them, and which of them make up one cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from semtx.nn import ScLLMDSCViews, student_t
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from semtx.models._scllm_dsc_preprocessing import Cells
+    from semtx.nn import ScLLMDSCNetwork
+
+# k-means starts compete on this many cells, and the best goes on with all
+_START_SAMPLE = 20_000
+_N_INIT = 10
+_CHUNK = 16_384
+
+
+class Centers(nn.Module):
+    """Centres in one view of the cells, learned with the network.
+
+    Parameters
+    ----------
+    start
+        Shape (m, projection_dim).
+    view
+        ``"fused"``, ``"structure"`` or ``"text"``.
+    dof
+        Degrees of freedom of the soft assignments.
+    scale
+        Distances are measured in this unit.
+    """
+
+    def __init__(self, start: NDArray[np.floating], view: str, dof: float, scale: float) -> None:
+        super().__init__()
+        self.view = view
+        self.dof = dof
+        self.scale = scale
+        self.position = nn.Parameter(torch.as_tensor(np.asarray(start), dtype=torch.float32).clone())
+
+    def view_of(self, views: ScLLMDSCViews) -> Tensor:
+        """Return the view of cells in which the centres lie."""
+        return one_view(views, self.view)
+
+    def scaled(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cells and centres in units of the scale."""
+        return z / self.scale, self.position / self.scale
+
+
+def one_view(views: ScLLMDSCViews, name: str) -> Tensor:
+    """Return ``"structure"``, ``"text"``, or their mean, ``"fused"``; structure stands for all where there is no text."""
+    if views.text is None or name == "structure":
+        return views.structure
+    return views.text if name == "text" else (views.structure + views.text) / 2
+
+
+def views_of(network: ScLLMDSCNetwork, cells: Cells) -> ScLLMDSCViews:
+    """Return the views of all cells, on the CPU."""
+    device = next(network.parameters()).device
+    training = network.training
+    network.eval()
+    parts = []
+    with torch.no_grad():
+        for rows in cells.chunks():
+            text = cells.text_rows(rows)
+            views = network(cells.expression(rows).to(device), None if text is None else text.to(device))
+            parts.append([None if view is None else view.cpu() for view in views])
+    network.train(training)
+    latent, structure, text = (
+        None if columns[0] is None else torch.cat(columns) for columns in zip(*parts, strict=True)
+    )
+    return ScLLMDSCViews(cast("Tensor", latent), cast("Tensor", structure), text)
+
+
+def log_assignments(network: ScLLMDSCNetwork, centers: Centers, cells: Cells) -> Tensor:
+    """Return the logarithms of the soft assignments of all cells, shape (n, m), on the CPU."""
+    return assigned(centers, centers.view_of(views_of(network, cells)))
+
+
+def assigned(centers: Centers, z: Tensor) -> Tensor:
+    """Return the logarithms of the soft assignments of cells whose view is at hand, shape (n, m), on the CPU."""
+    with torch.no_grad():
+        place = centers.position.detach().cpu() / centers.scale
+        parts = [
+            student_t(z[start : start + _CHUNK] / centers.scale, place, dof=centers.dof, log=True)
+            for start in range(0, len(z), _CHUNK)
+        ]
+    return torch.cat(parts)
+
+
+def k_means(
+    z: NDArray[np.floating], n_clusters: int, random_state: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return centres and labels; of many cells, a sample decides which of ten starts goes on with all."""
+    from sklearn.cluster import KMeans
+
+    start: str | NDArray[np.floating] = "k-means++"
+    n_init = _N_INIT
+    if len(z) > _START_SAMPLE:
+        rows = np.sort(np.random.default_rng(random_state).choice(len(z), _START_SAMPLE, replace=False))
+        start = KMeans(n_clusters, n_init=_N_INIT, random_state=random_state).fit(z[rows]).cluster_centers_
+        n_init = 1
+    found = KMeans(n_clusters, init=start, n_init=n_init, random_state=random_state).fit(z)
+    return np.asarray(found.cluster_centers_, dtype=np.float64), found.labels_.astype(np.int64)
+
+
+def spread_within(z: NDArray[np.floating], labels: NDArray[np.integer], centers: NDArray[np.floating]) -> float:
+    """Return the root mean square deviation from the centres, per dimension in which cells vary."""
+    squares = np.mean((np.asarray(z, dtype=np.float64) - centers[labels]) ** 2, axis=0)
+    squares = squares[squares > 0]
+    return float(np.sqrt(squares.mean())) if len(squares) else 1.0
+
+
+def merge_prototypes(
+    views: list[NDArray[np.floating]], labels: NDArray[np.integer], n_prototypes: int, n_clusters: int
+) -> NDArray[np.int64]:
+    """Merge prototypes whose cells point the same way, until so many clusters are left.
+
+    The distance of two prototypes is one minus the cosine of the means of their cells, averaged over the views; linkage
+    is average. Cosines let a cluster be as far from the mean of all cells as it is: the nearer of two prototypes that
+    point one way is often the same type at lower depth.
+
+    Parameters
+    ----------
+    views
+        Each of shape (n, d).
+    labels
+        Prototype of each cell, from 0, shape (n,).
+    n_prototypes, n_clusters
+        Before and after.
+
+    Returns
+    -------
+    Cluster of each prototype, from 0, shape (n_prototypes,); a prototype without cells joins the first cluster.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    filled = np.unique(labels)
+    merged = np.zeros(n_prototypes, dtype=np.int64)
+    if len(filled) <= n_clusters:
+        merged[filled] = np.arange(len(filled))
+        return merged
+    distance = np.zeros((len(filled), len(filled)))
+    for view in views:
+        means = mean_by_label(view - np.mean(view, axis=0), labels, n_prototypes)[filled]
+        unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        distance += np.clip(1 - unit @ unit.T, 0, 2) / len(views)
+    tree = linkage(squareform((distance + distance.T) / 2, checks=False), "average")
+    merged[filled] = fcluster(tree, n_clusters, "maxclust") - 1
+    return merged
+
+
+def mean_by_label(z: NDArray[np.floating], labels: NDArray[np.integer], n_labels: int) -> NDArray[np.float64]:
+    """Return the mean of each label's rows, shape (n_labels, d); zeros where there are none."""
+    from scipy import sparse
+
+    n = len(labels)
+    membership = sparse.csr_matrix((np.ones(n), (labels, np.arange(n))), shape=(n_labels, n))
+    counts = np.bincount(labels, minlength=n_labels)
+    return np.asarray(membership @ z, dtype=np.float64) / np.maximum(counts, 1)[:, None]

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from semtx._counts import TARGET_SUM, scale_entries, standard_deviations
+from semtx.models._expression import PrincipalComponents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from semtx.models._scllm_dsc_config import ScLLMDSCConfig
+
+_CLIP = 10.0
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What the network reads, kept sparse where it came sparse; rows become dense as they are asked for.
+
+    Attributes
+    ----------
+    matrix
+        Expression, shape (n, n_inputs), CSR or dense, not centred.
+    offsets
+        What is subtracted from the rows of each batch, shape (n_batches, n_inputs), or ``None``.
+    batch
+        Number of each cell's batch, shape (n,).
+    text
+        Text view, shape (n, d), or ``None``.
+    """
+
+    matrix: sparse.csr_matrix | NDArray[np.float32]
+    offsets: NDArray[np.float32] | None
+    batch: NDArray[np.int64]
+    text: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return int(self.matrix.shape[0])
+
+    def expression(self, rows: NDArray[np.integer] | slice) -> Tensor:
+        """Return the centred expression of some cells, dense."""
+        part = self.matrix[rows]
+        dense = part.toarray() if isinstance(part, sparse.csr_matrix) else np.array(part)
+        if self.offsets is not None:
+            dense -= self.offsets[self.batch[rows]]
+        return torch.from_numpy(dense)
+
+    def text_rows(self, rows: NDArray[np.integer] | slice) -> Tensor | None:
+        """Return the text view of some cells."""
+        return None if self.text is None else torch.from_numpy(self.text[rows])
+
+    def chunks(self) -> Iterator[slice]:
+        """Yield slices that cover all cells."""
+        for start in range(0, len(self), _CHUNK):
+            yield slice(start, start + _CHUNK)
+
+
+@dataclass
+class ScLLMDSCPreprocessing:
+    """From counts and gene vectors to what the network reads; fitted once, applied to new cells too."""
+
+    config: ScLLMDSCConfig
+    scale: NDArray[np.float32] | None = None
+    limit: NDArray[np.float32] | None = None
+    offsets: NDArray[np.float32] | None = None
+    gene_vectors: NDArray[np.float32] | None = None
+    path_means: list[NDArray[np.float32]] = field(default_factory=list)
+    paths: list[PrincipalComponents | None] = field(default_factory=list)
+    path_scales: list[float] = field(default_factory=list)
+
+    @classmethod
+    def fit(
+        cls,
+        config: ScLLMDSCConfig,
+        x: sparse.csr_matrix | NDArray[np.floating],
+        library_sizes: NDArray[np.floating] | None,
+        batch: NDArray[np.int64],
+        gene_vectors: NDArray[np.floating] | None,
+        semantics: NDArray[np.floating] | None,
+        random_state: int,
+    ) -> tuple[ScLLMDSCPreprocessing, Cells]:
+        """Fit to the cells the network is trained on, and return what it reads of them."""
+        made = cls(config)
+        if config.expression == "standardized":
+            log = log_expression(sparse.csr_matrix(x), library_sizes)
+            deviation = standard_deviations(log)
+            deviation[deviation == 0] = 1
+            made.scale = deviation.astype(np.float32)
+            made.limit = (_CLIP + np.asarray(log.mean(axis=0)).ravel() / deviation).astype(np.float32)
+            matrix: sparse.csr_matrix | NDArray[np.float32] = made._scaled(log)
+        else:
+            matrix = _as_given(x)
+        if config.expression == "standardized" or not sparse.issparse(matrix):
+            # a view that is centred: of each batch on its own
+            made.offsets = _means_by_batch(matrix, batch)
+        cells = Cells(matrix, made.offsets, batch)
+        made.gene_vectors = None if gene_vectors is None else centred_unit_vectors(gene_vectors)
+        raw = made._raw_paths(cells, semantics)
+        for path in raw:
+            made.path_means.append(path.mean(axis=0))
+            path = _unit_rows(path - made.path_means[-1])  # noqa: PLW2901
+            components = None
+            if config.n_semantic_components is not None and config.n_semantic_components < path.shape[1]:
+                components = PrincipalComponents.fit(path, config.n_semantic_components, random_state)
+                path = components.transform(path)  # noqa: PLW2901
+            made.paths.append(components)
+            squares = float(np.mean(np.sum(path.astype(np.float64) ** 2, axis=1)))
+            made.path_scales.append(np.sqrt(config.latent_dim / squares) if squares > 0 else 1.0)
+        return made, Cells(matrix, made.offsets, batch, made._text(raw))
+
+    def cells(
+        self,
+        x: sparse.csr_matrix | NDArray[np.floating],
+        library_sizes: NDArray[np.floating] | None,
+        batch: NDArray[np.int64],
+        semantics: NDArray[np.floating] | None,
+    ) -> Cells:
+        """Return what the network reads of new cells; the cells of a batch that is new (-1) are centred by themselves."""
+        if self.scale is not None:
+            matrix: sparse.csr_matrix | NDArray[np.float32] = self._scaled(
+                log_expression(sparse.csr_matrix(x), library_sizes)
+            )
+        else:
+            matrix = _as_given(x)
+        offsets = self.offsets
+        if offsets is not None and (batch < 0).any():
+            offsets = np.vstack([offsets, _means_by_batch(matrix[batch < 0], np.zeros((batch < 0).sum(), np.int64))])
+        cells = Cells(matrix, offsets, batch)
+        return Cells(matrix, offsets, batch, self._text(self._raw_paths(cells, semantics)))
+
+    @property
+    def text_widths(self) -> tuple[int, ...]:
+        """Widths of the paths of the text view."""
+        return tuple(
+            len(mean) if path is None else len(path.components)
+            for mean, path in zip(self.path_means, self.paths, strict=True)
+        )
+
+    def _scaled(self, log: sparse.csr_matrix) -> sparse.csr_matrix:
+        if self.scale is None or self.limit is None:
+            msg = "expression is not standardised here"
+            raise RuntimeError(msg)
+        x = scale_entries(log, 1 / self.scale[log.indices])
+        np.minimum(x.data, self.limit[x.indices], out=x.data)
+        return x
+
+    def _raw_paths(self, cells: Cells, semantics: NDArray[np.floating] | None) -> list[NDArray[np.float32]]:
+        paths = []
+        if self.gene_vectors is not None:
+            weighted = np.asarray(cells.matrix @ self.gene_vectors, dtype=np.float32)
+            if cells.offsets is not None:
+                weighted -= (cells.offsets @ self.gene_vectors)[cells.batch]
+            paths.append(weighted)
+        if semantics is not None:
+            paths.append(np.asarray(semantics, dtype=np.float32))
+        return paths
+
+    def _text(self, raw: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+        made = []
+        for path, mean, components, scale in zip(raw, self.path_means, self.paths, self.path_scales, strict=True):
+            unit = _unit_rows(path - mean)
+            made.append((unit if components is None else components.transform(unit)) * np.float32(scale))
+        return np.hstack(made) if made else None
+
+    def arrays(self) -> dict[str, NDArray]:
+        """Return the fitted arrays by name."""
+        named = {
+            name: value
+            for name in ("scale", "limit", "offsets", "gene_vectors")
+            if (value := getattr(self, name)) is not None
+        }
+        for number, (mean, components, scale) in enumerate(
+            zip(self.path_means, self.paths, self.path_scales, strict=True)
+        ):
+            named |= {f"path{number}.path_mean": mean, f"path{number}.path_scale": np.asarray(scale, dtype=np.float64)}
+            if components is not None:
+                named |= {f"path{number}.{name}": value for name, value in vars(components).items()}
+        return {name: np.ascontiguousarray(value) for name, value in named.items()}
+
+    @classmethod
+    def from_arrays(cls, config: ScLLMDSCConfig, arrays: Mapping[str, NDArray]) -> ScLLMDSCPreprocessing:
+        """Undo :meth:`arrays`."""
+        own: dict[str, Any] = {name: value for name, value in arrays.items() if "." not in name}
+        made = cls(config, **own)
+        for number in range(sum(name.endswith("path_mean") for name in arrays)):
+            mine: dict[str, Any] = {
+                name.split(".")[1]: value for name, value in arrays.items() if name.startswith(f"path{number}.")
+            }
+            made.path_means.append(mine.pop("path_mean"))
+            made.path_scales.append(mine.pop("path_scale").item())
+            made.paths.append(PrincipalComponents(**mine) if mine else None)
+        return made
+
+
+def log_expression(counts: sparse.csr_matrix, library_sizes: NDArray[np.floating] | None = None) -> sparse.csr_matrix:
+    """Return log1p of counts scaled to 10,000 in each cell's library, which may hold more genes than these."""
+    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel() if library_sizes is None else library_sizes
+    factors = np.divide(TARGET_SUM, totals, out=np.zeros(len(totals)), where=np.asarray(totals) > 0)
+    x = scale_entries(counts, np.repeat(factors, np.diff(counts.indptr)))
+    np.log1p(x.data, out=x.data)
+    return x
+
+
+def centred_unit_vectors(gene_vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Centre gene vectors over the genes that have one, so that a cell's depth has no direction, and scale them to length 1."""
+    vectors = np.array(gene_vectors, dtype=np.float32)
+    has_vector = vectors.any(axis=1)
+    vectors[has_vector] -= vectors[has_vector].mean(axis=0)
+    return _unit_rows(vectors)
+
+
+def principal_axes(cells: Cells, n_components: int, random_state: int) -> NDArray[np.float32]:
+    """Return the leading right singular vectors of the centred expression, shape (n_components, n_inputs)."""
+    from scipy.sparse.linalg import LinearOperator, svds
+
+    n, n_inputs = cells.matrix.shape
+    offsets = np.zeros((1, n_inputs)) if cells.offsets is None else cells.offsets.astype(np.float64)
+    batch = np.zeros(n, dtype=np.int64) if cells.offsets is None else cells.batch
+    sums = sparse.csr_matrix((np.ones(n), (batch, np.arange(n))), shape=(len(offsets), n))
+    centred = LinearOperator(
+        (n, n_inputs),
+        matvec=lambda v: cells.matrix @ v - (offsets @ v)[batch],
+        rmatvec=lambda u: cells.matrix.T @ u - offsets.T @ (sums @ u),
+        dtype=np.float64,
+    )
+    start = np.random.default_rng(random_state).standard_normal(min(n, n_inputs))
+    _, lengths, axes = svds(centred, k=n_components, v0=start)
+    axes = axes[np.argsort(-lengths)]
+    # the sign of a singular vector is arbitrary: the largest entry is made positive
+    signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])
+    return np.ascontiguousarray(axes * signs[:, None], dtype=np.float32)
+
+
+def _as_given(x: sparse.csr_matrix | NDArray[np.floating]) -> sparse.csr_matrix | NDArray[np.float32]:
+    return sparse.csr_matrix(x, dtype=np.float32) if sparse.issparse(x) else np.asarray(x, dtype=np.float32)
+
+
+def _means_by_batch(matrix: sparse.csr_matrix | NDArray[np.float32], batch: NDArray[np.int64]) -> NDArray[np.float32]:
+    means = [np.asarray(matrix[batch == number].mean(axis=0)).ravel() for number in range(batch.max() + 1)]
+    return np.asarray(means, dtype=np.float32)
+
+
+def _unit_rows(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.divide(x, lengths, out=np.zeros_like(x), where=lengths > 0)

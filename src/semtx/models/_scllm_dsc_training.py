@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from semtx.models._scllm_dsc_clusters import log_assignments
+from semtx.nn import (
+    CutGraph,
+    assignment_divergence,
+    graph_cut,
+    info_nce,
+    optimal_transport_target,
+    student_t,
+    variance_hinge,
+)
+from semtx.train import TrainingRecord, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lightning.fabric import Fabric
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from semtx.models._scllm_dsc_clusters import Centers
+    from semtx.models._scllm_dsc_config import ScLLMDSCConfig
+    from semtx.models._scllm_dsc_preprocessing import Cells
+    from semtx.nn import ScLLMDSCNetwork
+
+
+class ScLLMDSCObjective(nn.Module):
+    """The losses of scLLM-DSC by name: one module, so that a wrapped forward pass covers all of them."""
+
+    def __init__(self, network: ScLLMDSCNetwork, config: ScLLMDSCConfig, centers: Centers | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.centers = centers
+
+    def forward(
+        self,
+        x: Tensor,
+        text: Tensor | None,
+        batch: Tensor,
+        graph: CutGraph | None,
+        target: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return reconstruction and cut; with centres also clustering and, where there is text, alignment."""
+        config = self.config
+        views = self.network(x, None if self.centers is None else text)
+        losses = {"reconstruction": mse_loss(self.network.decode(views.latent, batch), x)}
+        if graph is not None:
+            losses["cut"] = graph_cut(
+                views.latent, graph, balance=config.cut_balance, orthogonality=config.orthogonality
+            )
+        if self.centers is None or target is None:
+            return losses
+        if views.text is not None:
+            losses["alignment"] = self._alignment(views.structure, views.text, batch, target)
+        log_q = student_t(*self.centers.scaled(self.centers.view_of(views)), dof=self.centers.dof, log=True)
+        losses["clustering"] = assignment_divergence(target, log_q)
+        return losses
+
+    def _alignment(self, u: Tensor, v: Tensor, batch: Tensor, target: Tensor) -> Tensor:
+        contrast = info_nce(
+            v,
+            u,
+            self.config.temperature,
+            labels=target.argmax(dim=1) if self.config.leave_out_cluster else None,
+            groups=batch if self.network.n_batches else None,
+        )
+        return contrast + self.config.variance_weight * (variance_hinge(u) + variance_hinge(v))
+
+
+def train_network(
+    network: ScLLMDSCNetwork,
+    config: ScLLMDSCConfig,
+    cells: Cells,
+    fabric: Fabric,
+    *,
+    cut_graph: Callable[[NDArray[np.int64] | None], CutGraph],
+    centers: Centers | None = None,
+    show_progress_bar: bool | None = None,
+) -> TrainingRecord:
+    """Minimise the weighted sum of the losses: without ``centers`` those of the autoencoder alone, with them all.
+
+    Parameters
+    ----------
+    network, config, cells
+        The network, its settings, and what it reads.
+    fabric, show_progress_bar
+        As in :func:`semtx.train.fit`.
+    cut_graph
+        Graph of some cells, or of all for ``None``.
+    centers
+        Centres to learn, in place.
+    """
+    n = len(cells)
+    device = fabric.device
+    full = config.batch_size is None or config.batch_size >= n
+    n_batches = 1 if full or config.batch_size is None else math.ceil(n / config.batch_size)
+    if centers is None and not config.pretrain_epochs:
+        return TrainingRecord(device=str(device), stop_reason="no epochs asked for")
+    objective = ScLLMDSCObjective(network, config, centers)
+    optimizer = torch.optim.Adam(objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    objective, optimizer = fabric.setup(objective, optimizer)
+    objective.train()
+    batch = torch.from_numpy(cells.batch)
+    everything = np.arange(n)
+    graph = cut_graph(None) if full and config.cut_weight else None
+    whole = (cells.expression(everything).to(device), _to(cells.text_rows(everything), device)) if full else None
+    shuffled = torch.arange(n)
+    target: Tensor | None = None
+    labels: NDArray[np.int64] | None = None
+
+    def losses(epoch: int, number: int) -> dict[str, Tensor]:
+        nonlocal shuffled
+        del epoch
+        if number == 0 and not full:
+            shuffled = torch.randperm(n)
+        rows = everything if full else shuffled.tensor_split(n_batches)[number].sort().values.numpy()
+        x, text = whole or (cells.expression(rows).to(device), _to(cells.text_rows(rows), device))
+        part_graph = graph if full or not config.cut_weight else cut_graph(rows)
+        part_target = None if target is None else target[rows].to(device)
+        return objective(x, text, batch[rows].to(device), part_graph, part_target)
+
+    def refresh(epoch: int) -> str | None:
+        nonlocal target, labels
+        if centers is None or (epoch + 1) % config.target_interval:
+            return None
+        before, log_q = labels, log_assignments(network, centers, cells)
+        target = optimal_transport_target(log_q, sharpness=config.sharpness)
+        labels = log_q.argmax(dim=1).numpy()
+        changed = 1.0 if before is None else float(np.mean(before != labels))
+        if changed < config.tolerance:
+            return f"{changed:.2%} of the cells changed their cluster, fewer than {config.tolerance:.2%}"
+        return None
+
+    if centers is not None:
+        refresh(config.target_interval - 1)
+    weights = {
+        "reconstruction": config.reconstruction_weight,
+        "cut": config.cut_weight,
+        "alignment": config.alignment_weight,
+        "clustering": config.clustering_weight,
+    }
+    return fit(
+        losses,
+        weights,
+        optimizer,
+        fabric,
+        max_epochs=config.pretrain_epochs if centers is None else config.max_epochs,
+        n_batches=n_batches,
+        after_epoch=refresh,
+        description="scLLM-DSC" if centers is not None else "scLLM-DSC, autoencoder",
+        show_progress_bar=show_progress_bar,
+    )
+
+
+def joined_record(first: TrainingRecord, second: TrainingRecord) -> TrainingRecord:
+    """Put the two phases in one record; a loss has NaN in the epochs of the phase that does not have it."""
+    lengths = [len(record.losses.get("total", [])) for record in (first, second)]
+    losses = {
+        name: first.losses.get(name, [math.nan] * lengths[0]) + second.losses.get(name, [math.nan] * lengths[1])
+        for name in {**first.losses, **second.losses}
+    }
+    return TrainingRecord(losses, second.device, second.stop_reason, first.seconds + second.seconds)
+
+
+def _to(x: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if x is None else x.to(device)

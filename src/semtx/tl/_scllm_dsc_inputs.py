@@ -1,0 +1,215 @@
+"""What ``tl.scllm_dsc`` reads: expression, gene vectors and sentences, each found in the AnnData or made on the side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from anndata import AnnData
+
+from semtx import _keys
+from semtx._counts import find_counts, normalize_rows, without_warning
+from semtx._logging import logger
+from semtx._validate import check_key, finite_matrix
+from semtx.pp._cell_inputs import normalized_expression
+from semtx.semantics._cell import rank_weights, weighted_semantics
+from semtx.tl._semst_inputs import find_gene_vectors, select_genes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from scipy import sparse
+
+    from semtx.models import ScLLMDSCConfig
+    from semtx.semantics import Encoder
+
+CONTROLS = ("shuffled", "random")
+# names in a sentence, best first; what comes later is mostly in every cell
+_SENTENCE_GENES = 100
+
+
+@dataclass
+class Expression:
+    """What the network reads.
+
+    Attributes
+    ----------
+    x
+        Counts of the chosen genes, CSR, or a representation, dense.
+    library_sizes
+        Counts of each cell over all genes, or ``None``.
+    names
+        Names of the genes, or ``None``.
+    genes
+        Their columns in the AnnData, or ``None``.
+    source
+        Where it was found.
+    all_genes
+        Normalised expression of all genes, where it is known; not on a log scale.
+    """
+
+    x: sparse.csr_matrix | NDArray[np.float32]
+    library_sizes: NDArray[np.float64] | None
+    names: list[str] | None
+    genes: NDArray[np.intp] | None
+    source: str
+    all_genes: sparse.csr_matrix | None
+
+
+def find_expression(
+    adata: AnnData,
+    config: ScLLMDSCConfig,
+    *,
+    layer: str | None,
+    use_rep: str | None,
+    mask_var: str | NDArray[np.bool_] | None,
+) -> Expression:
+    """Return counts of the chosen genes, or the representation that ``use_rep`` names."""
+    if use_rep is not None:
+        if layer is not None or mask_var is not None:
+            msg = "use_rep is read as it is: give it, or layer and mask_var, not both"
+            raise ValueError(msg)
+        fix = "compute it first, such as sc.pp.pca(adata) for 'X_pca'"
+        z = finite_matrix(adata, use_rep, parameter="use_rep", fix=fix).astype(np.float32)
+        try:
+            with without_warning():
+                expression = normalized_expression(adata, None)[0]
+        except ValueError:
+            expression = None
+        return Expression(z, None, None, None, f"obsm[{use_rep!r}]", expression)
+    try:
+        counts = find_counts(adata, layer=layer)
+    except ValueError as error:
+        msg = f"{error}. Or cluster a representation of the cells, such as use_rep='X_pca' of sc.pp.pca(adata)"
+        raise ValueError(msg) from error
+    genes = select_genes(adata, counts.matrix, mask_var, config)
+    x = counts.matrix[:, genes]
+    library_sizes = np.asarray(counts.matrix.sum(axis=1, dtype=np.float64)).ravel()
+    n_empty = int((x.getnnz(axis=1) == 0).sum())
+    if n_empty:
+        logger.warning("%d cells have no counts in the genes used; they are kept", n_empty)
+    names = adata.var_names[genes].tolist()
+    return Expression(x, library_sizes, names, genes, counts.source, normalize_rows(counts.matrix))
+
+
+@dataclass
+class TextView:
+    """What the text view is made of.
+
+    Attributes
+    ----------
+    gene_vectors
+        Vectors of the genes that the network reads (path 1), or ``None``.
+    semantics
+        Cells' own vectors, or ``None``.
+    source
+        Where each path comes from.
+    """
+
+    gene_vectors: NDArray[np.float32] | None = None
+    semantics: NDArray[np.float32] | None = None
+    source: str = "none"
+
+
+def find_text(
+    adata: AnnData,
+    expression: Expression,
+    semantics: str | None,
+    config: ScLLMDSCConfig,
+    *,
+    sentence_encoder: str | Path | Encoder | None,
+    gene_symbols: str | None,
+    random_state: int,
+) -> TextView:
+    """Return the paths of the text view."""
+    if semantics is None:
+        return TextView()
+    if not isinstance(semantics, str):
+        msg = f"semantics must be a key of adata.obsm, 'auto', 'shuffled', 'random' or None, got {type(semantics).__name__}"
+        raise TypeError(msg)
+    if semantics not in ("auto", *CONTROLS):
+        fix = "use 'auto', 'shuffled', 'random' or None, or compute it with st.pp.cell_semantics(adata)"
+        stored = finite_matrix(adata, semantics, parameter="semantics", fix=fix).astype(np.float32)
+        return TextView(semantics=stored, source=f"obsm[{semantics!r}]")
+    if expression.all_genes is None:
+        if semantics in CONTROLS:
+            msg = (
+                f"semantics={semantics!r} needs the expression of genes, and adata has neither counts nor log-normalised "
+                "values; keep one of them in X, raw or layers['counts']"
+            )
+            raise ValueError(msg)
+        logger.warning(
+            "semantics are left out: adata has neither counts nor log-normalised values that tell which genes a cell "
+            "expresses; keep one of them in X, raw or layers['counts'], or give semantics=None"
+        )
+        return TextView(source="none: no expression of genes")
+    vectors, source = find_gene_vectors(adata, semantics, gene_symbols, random_state)
+    second = config.omega < 1 or config.learn_omega or sentence_encoder is not None
+    sentences, path2 = None, ""
+    if second:
+        sentences, path2 = _sentences(adata, expression.all_genes, vectors, sentence_encoder, gene_symbols, semantics)
+    if expression.genes is None:
+        # a representation has no genes of its own to weigh vectors by
+        weighted = weighted_semantics(expression.all_genes.log1p(), vectors)
+        if sentences is not None:
+            weighted = np.hstack([np.sqrt(config.omega) * weighted, np.sqrt(1 - config.omega) * sentences])
+        return TextView(semantics=weighted.astype(np.float32), source=f"{source}{path2}")
+    used = vectors[expression.genes]
+    if not used.any():
+        msg = f"none of the {len(used)} genes used has a vector; raise n_top_genes, or leave semantics out with semantics=None"
+        raise ValueError(msg)
+    return TextView(used, sentences, f"{source}{path2}")
+
+
+def _sentences(
+    adata: AnnData,
+    expression: sparse.csr_matrix,
+    vectors: NDArray[np.float32],
+    encoder: str | Path | Encoder | None,
+    gene_symbols: str | None,
+    semantics: str,
+) -> tuple[NDArray[np.float32], str]:
+    """Return path 2, read by a text encoder, or else gene vectors weighted by rank; and what it is."""
+    if encoder is None:
+        weights = rank_weights(expression, adata.var_names.astype(str).to_numpy(), _SENTENCE_GENES)
+        return weighted_semantics(weights, vectors), "; path 2: no text encoder, the same vectors weighted by rank"
+    if semantics in CONTROLS:
+        msg = (
+            f"semantics={semantics!r} changes gene vectors, and a sentence that sentence_encoder reads has none; compare with "
+            "sentence_encoder=None or with semantics=None"
+        )
+        raise ValueError(msg)
+    from semtx.pp import cell_semantics
+
+    holder = AnnData(expression, var=adata.var.copy())
+    with without_warning():
+        cell_semantics(
+            holder,
+            "sentence",
+            n_top_genes=min(_SENTENCE_GENES, adata.n_vars),
+            encoder=encoder,
+            gene_symbols=gene_symbols,
+        )
+    name = holder.uns[_keys.CELL_SEMANTICS_RECORD]["encoder"]["name"]
+    return holder.obsm[_keys.CELL_SEMANTICS], f"; path 2: sentences read by {name}"
+
+
+def find_batch(adata: AnnData, batch_key: str | None) -> NDArray[Any] | None:
+    """Return the batch of each cell."""
+    if batch_key is None:
+        return None
+    batch = check_key(adata, "obs", batch_key, parameter="batch_key")
+    if batch.isna().any():
+        msg = f"adata.obs[{batch_key!r}] has {int(batch.isna().sum())} missing values; every cell needs a batch"
+        raise ValueError(msg)
+    sizes = batch.astype(str).value_counts()
+    if sizes.min() < 2:
+        alone = sizes.index[sizes < 2].tolist()
+        msg = (
+            f"batch {alone[0]!r} of adata.obs[{batch_key!r}] has one cell, of which no batch effect can be told; join it with "
+            "another batch or leave it out"
+        )
+        raise ValueError(msg)
+    return batch.astype(str).to_numpy()
