@@ -154,6 +154,9 @@ def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
             return Counts(matrix, source, kind)
         if kind == "expected" and source == "X" and "log1p" in adata.uns:
             seen.append("X has log-normalised values (uns['log1p'] says so)")
+        elif kind == "expected" and source == "raw":
+            # scanpy keeps log-normalised values there; of some genes only, they cannot be told from expected counts
+            seen.append("raw has values that are not whole numbers")
         elif kind == "expected":
             expected = expected or Counts(matrix, source, kind)
             if source != "X":
