@@ -4,11 +4,12 @@ import subprocess
 import sys
 
 import anndata
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import semtx as st
-from semtx import cli
+from semtx import _cli_files, cli
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def left_over(folder):
 def test_version_and_help(run):
     assert run("--version").stdout.strip() == f"semtx {st.__version__}"
     shown = run("--help").stdout
-    assert all(command in shown for command in ("demo", "semst", "gene-semantics"))
+    assert all(command in shown for command in ("demo", "semst", "scllm-dsc", "gene-semantics"))
     assert run().exit_code == 2
 
 
@@ -128,6 +129,73 @@ class TestSemst:
         assert "X_semantics" not in anndata.read_h5ad(tmp_path / "out.h5ad").obsm
 
 
+@pytest.fixture(scope="module")
+def blood(tmp_path_factory):
+    """A file of cells; no test writes it."""
+    path = tmp_path_factory.mktemp("blood") / "cells.h5ad"
+    adata = st.datasets.cells(200)
+    adata.obsm["X_reduced"] = np.asarray(adata.X[:, :20].toarray() - 1, dtype=np.float32)
+    adata.var["symbol"] = adata.var_names
+    adata.var_names = [f"probe_{number}" for number in range(adata.n_vars)]
+    adata.write_h5ad(path)
+    return path
+
+
+class TestScllmDsc:
+    def test_writes_clusters_and_map(self, run, blood, tmp_path):
+        before = blood.read_bytes()
+        out, plot = tmp_path / "out.h5ad", tmp_path / "map.png"
+        given = ("--n-clusters", 9, "--batch-key", "batch", "--gene-symbols", "symbol", "--random-state", 1)
+        done = run("scllm-dsc", blood, *given, "--key-added", "mine", "--out", out, "--plot", plot)
+        assert done.exit_code == 0, done.output
+        assert "9 clusters of 200 cells in obs['mine']" in done.stdout
+        assert f"picture in {plot}" in done.stdout
+        written = anndata.read_h5ad(out)
+        assert written.obs["mine"].nunique() == 9
+        assert written.obsm["mine_proba"].shape == (200, 9)
+        params = written.uns["mine"]["params"]
+        assert int(params["random_state"]) == 1
+        assert (params["batch_key"], params["gene_symbols"]) == ("batch", "symbol")
+        assert plot.read_bytes().startswith(b"\x89PNG")
+        assert blood.read_bytes() == before
+        assert left_over(tmp_path) == set()
+
+    def test_a_representation_without_semantics(self, run, blood, tmp_path):
+        out = tmp_path / "out.h5ad"
+        given = ("--use-rep", "X_reduced", "--semantics", "none", "--cluster-method", "kmeans", "--n-clusters", 4)
+        done = run("scllm-dsc", blood, *given, "--out", out)
+        assert done.exit_code == 0, done.output
+        record = anndata.read_h5ad(out).uns["scllm_dsc"]
+        assert record["expression"] == "obsm['X_reduced']"
+        assert record["text_source"] == "none"
+        assert record["clustering"]["method"] == "kmeans"
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("--preset", "missing"), "preset must be one of"),
+            (("--semantics", "missing", "--gene-symbols", "symbol"), "missing"),
+            (("--n-clusters", 201), "more than the 200 observations"),
+            (("--use-rep", "missing"), "'missing' is not in adata.obsm"),
+            (("--batch-key", "missing"), "'missing' is not in adata.obs"),
+            (("--n-clusters", 9), "semantics=None"),
+        ],
+    )
+    def test_errors_are_one_line(self, run, blood, tmp_path, arguments, message):
+        failed = run("scllm-dsc", blood, "--out", tmp_path / "out.h5ad", *arguments)
+        assert failed.exit_code == 1
+        lines = [line for line in failed.stderr.splitlines() if not line.startswith(("WARNING", "INFO"))]
+        assert len(lines) == 1
+        assert lines[0].startswith("semtx: error: ")
+        assert message in lines[0]
+        assert left_over(tmp_path) == set()
+        assert not (tmp_path / "out.h5ad").exists()
+
+    @pytest.mark.parametrize("option", ["--spatial-key", "--library-key"])
+    def test_cells_have_no_place(self, run, blood, tmp_path, option):
+        assert run("scllm-dsc", blood, "--out", tmp_path / "out.h5ad", option, "spatial").exit_code == 2
+
+
 def test_gene_semantics(run, section, tmp_path):
     done = run("gene-semantics", section, "--out", tmp_path / "out.h5ad", "--key-added", "text")
     assert done.exit_code == 0, done.output
@@ -145,7 +213,7 @@ def test_zarr_is_written_and_replaced(run, section, tmp_path):
         assert left_over(tmp_path) == {"out.zarr"}
 
 
-@pytest.mark.parametrize("command", ["semst", "gene-semantics"])
+@pytest.mark.parametrize("command", ["semst", "scllm-dsc", "gene-semantics"])
 class TestPaths:
     @pytest.mark.parametrize("name", ["out", "out.h5", "out.csv", "out.zarr.zip"])
     def test_output_of_another_kind(self, run, section, tmp_path, command, name):
@@ -193,7 +261,7 @@ class TestReplace:
             raise OSError(message)
 
         with pytest.raises(OSError, match="disk full"):
-            cli._replace(target, fail)
+            _cli_files.replace(target, fail)
         assert target.read_text() == "old"
         assert list(tmp_path.iterdir()) == [target]
 
@@ -208,14 +276,14 @@ class TestReplace:
             raise OSError(message)
 
         with pytest.raises(OSError, match="disk full"):
-            cli._replace(target, fail)
+            _cli_files.replace(target, fail)
         with pytest.raises(FileNotFoundError):  # nothing was written, so nothing can be moved
-            cli._replace(target, lambda path: None)
+            _cli_files.replace(target, lambda path: None)
         assert (target / "old").read_text() == "old"
         assert list(tmp_path.iterdir()) == [target]
 
     def test_permissions_are_those_of_a_new_file(self, tmp_path):
-        cli._replace(tmp_path / "written", lambda path: path.write_text("new"))
+        _cli_files.replace(tmp_path / "written", lambda path: path.write_text("new"))
         (tmp_path / "plain").write_text("new")
         assert (tmp_path / "written").stat().st_mode == (tmp_path / "plain").stat().st_mode
 

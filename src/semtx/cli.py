@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from semtx import __version__
+from semtx import __version__, _cli_files
 from semtx._settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Iterator
 
     from anndata import AnnData
 
 app = typer.Typer(
-    help="Semantic transcriptomics: text knowledge about genes guides the clustering of tissue.",
+    help="Semantic transcriptomics: text knowledge about genes guides the clustering of tissue and of cells.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,6 +29,19 @@ Output = Annotated[Path, typer.Option("--out", metavar="OUT", help="AnnData to w
 Force = Annotated[bool, typer.Option("--force", help="Allow --out to name the input file.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell each step; show the traceback of an error.")]
 Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same labels on the same machine.")]
+# what both methods ask for
+NClusters = Annotated[int | None, typer.Option(help="Number of clusters; chosen without labels if absent.")]
+Plot = Annotated[Path | None, typer.Option(metavar="MAP.png", help="Picture of the clusters to write.")]
+Preset = Annotated[str, typer.Option(help="default, paper or reference.")]
+Semantics = Annotated[str, typer.Option(help="auto, none, an obsm key, or the controls shuffled and random.")]
+Layer = Annotated[str | None, typer.Option(help="Layer with raw counts; looked for if absent.")]
+MaskVar = Annotated[str | None, typer.Option(help="Boolean var column of the genes to use.")]
+NTopGenes = Annotated[int | None, typer.Option(help="Highly variable genes; the preset's number if absent.")]
+GeneSymbols = Annotated[str | None, typer.Option(help="var column with symbols, if they are not the names.")]
+ClusterMethod = Annotated[str | None, typer.Option(help="Method of the clustering; the preset's if absent.")]
+Resolution = Annotated[float | None, typer.Option(help="Resolution, for Leiden.")]
+KeyAdded = Annotated[str, typer.Option(help="Name of the results.")]
+Accelerator = Annotated[str | None, typer.Option(help="auto, cpu, gpu, cuda or mps.")]
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001
@@ -46,7 +57,7 @@ def main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Semantic transcriptomics: text knowledge about genes guides the clustering of tissue."""
+    """Semantic transcriptomics: text knowledge about genes guides the clustering of tissue and of cells."""
 
 
 @app.command()
@@ -70,59 +81,95 @@ def semst(
     path: Input,
     *,
     out: Output,
-    n_clusters: Annotated[int | None, typer.Option(help="Number of domains; chosen without labels if absent.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="MAP.png", help="Picture of the domains to write.")] = None,
-    preset: Annotated[str, typer.Option(help="default, paper or reference.")] = "default",
-    semantics: Annotated[
-        str, typer.Option(help="auto, none, an obsm key, or the controls shuffled and random.")
-    ] = "auto",
-    layer: Annotated[str | None, typer.Option(help="Layer with raw counts; looked for if absent.")] = None,
+    n_clusters: NClusters = None,
+    plot: Plot = None,
+    preset: Preset = "default",
+    semantics: Semantics = "auto",
+    layer: Layer = None,
     spatial_key: Annotated[str, typer.Option(help="obsm key of the coordinates.")] = "spatial",
     library_key: Annotated[str | None, typer.Option(help="obs column that tells several sections apart.")] = None,
-    mask_var: Annotated[str | None, typer.Option(help="Boolean var column of the genes to use.")] = None,
-    n_top_genes: Annotated[
-        int | None, typer.Option(help="Highly variable genes; the preset's number if absent.")
-    ] = None,
-    cluster_method: Annotated[
-        str | None, typer.Option(help="Method of the clustering, as in tl.cluster; the preset has its own.")
-    ] = None,
-    resolution: Annotated[float | None, typer.Option(help="Resolution, for Leiden.")] = None,
-    key_added: Annotated[str, typer.Option(help="Name of the results.")] = "semst",
+    mask_var: MaskVar = None,
+    n_top_genes: NTopGenes = None,
+    cluster_method: ClusterMethod = None,
+    resolution: Resolution = None,
+    key_added: KeyAdded = "semst",
     random_state: Seed = 0,
-    accelerator: Annotated[str | None, typer.Option(help="auto, cpu, gpu, cuda or mps.")] = None,
+    accelerator: Accelerator = None,
     force: Force = False,
     verbose: Verbose = False,
 ) -> None:
     """Find the spatial domains of one section or of several, from raw counts and coordinates."""
-    _check_paths(path, out, plot, force=force)
+    _cli_files.check_paths(path, out, plot, force=force)
+    where = {"spatial_key": spatial_key, "library_key": library_key}
+    options = {
+        "n_clusters": n_clusters,
+        "preset": preset,
+        "semantics": semantics,
+        "layer": layer,
+        "mask_var": mask_var,
+        "n_top_genes": n_top_genes,
+        "cluster_method": cluster_method,
+        "resolution": resolution,
+        "key_added": key_added,
+        "random_state": random_state,
+        "accelerator": accelerator,
+        **where,
+    }
     with _errors_in_one_line(verbose=verbose):
-        from anndata import read_h5ad
-
-        import semtx as st
-
-        adata = read_h5ad(path)
-        st.tl.semst(
-            adata,
-            n_clusters,
-            preset=preset,
-            semantics=None if semantics.lower() == "none" else semantics,
-            layer=layer,
-            spatial_key=spatial_key,
-            library_key=library_key,
-            mask_var=mask_var,
-            n_top_genes=n_top_genes,
-            cluster_method=cast("Any", cluster_method),
-            resolution=resolution,
-            key_added=key_added,
-            random_state=random_state,
-            accelerator=accelerator,
-        )
-        # first of all: a picture that fails must not cost the results
-        _write(adata, out)
-        typer.echo(f"{adata.obs[key_added].nunique()} domains of {adata.n_obs} spots in obs[{key_added!r}] of {out}")
+        adata = _clustered("semst", path, out, options, found="domains of {} spots")
         if plot is not None:
-            _plot(adata, plot, color=key_added, spatial_key=spatial_key, library_key=library_key)
-            typer.echo(f"picture in {plot}")
+            _plot(adata, plot, "spatial", color=key_added, **where)
+
+
+@app.command()
+def scllm_dsc(
+    path: Input,
+    *,
+    out: Output,
+    n_clusters: NClusters = None,
+    plot: Plot = None,
+    preset: Preset = "default",
+    semantics: Semantics = "auto",
+    sentence_encoder: Annotated[
+        str | None, typer.Option(help="What reads each cell's ranked gene names: as in --encoder of gene-semantics.")
+    ] = None,
+    layer: Layer = None,
+    use_rep: Annotated[str | None, typer.Option(help="obsm key to read instead of counts, such as X_pca.")] = None,
+    batch_key: Annotated[str | None, typer.Option(help="obs column that names the batch.")] = None,
+    gene_symbols: GeneSymbols = None,
+    mask_var: MaskVar = None,
+    n_top_genes: NTopGenes = None,
+    cluster_method: ClusterMethod = None,
+    resolution: Resolution = None,
+    key_added: KeyAdded = "scllm_dsc",
+    random_state: Seed = 0,
+    accelerator: Accelerator = None,
+    force: Force = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find the clusters of single cells, from raw counts."""
+    _cli_files.check_paths(path, out, plot, force=force)
+    options = {
+        "n_clusters": n_clusters,
+        "preset": preset,
+        "semantics": semantics,
+        "sentence_encoder": sentence_encoder,
+        "layer": layer,
+        "use_rep": use_rep,
+        "batch_key": batch_key,
+        "gene_symbols": gene_symbols,
+        "mask_var": mask_var,
+        "n_top_genes": n_top_genes,
+        "cluster_method": cluster_method,
+        "resolution": resolution,
+        "key_added": key_added,
+        "random_state": random_state,
+        "accelerator": accelerator,
+    }
+    with _errors_in_one_line(verbose=verbose):
+        adata = _clustered("scllm_dsc", path, out, options, found="clusters of {} cells")
+        if plot is not None:
+            _plot(adata, plot, "embedding", key=key_added, random_state=random_state)
 
 
 @app.command()
@@ -134,15 +181,13 @@ def gene_semantics(
         str, typer.Option(help="builtin, offline, a sentence-transformers name or path, openai:MODEL or llm:NAME.")
     ] = "builtin",
     organism: Annotated[str | None, typer.Option(help="human or mouse; told from the names if absent.")] = None,
-    gene_symbols: Annotated[
-        str | None, typer.Option(help="var column with symbols, if they are not the names.")
-    ] = None,
-    key_added: Annotated[str, typer.Option(help="Name of the results.")] = "gene_semantics",
+    gene_symbols: GeneSymbols = None,
+    key_added: KeyAdded = "gene_semantics",
     force: Force = False,
     verbose: Verbose = False,
 ) -> None:
     """Give every gene a vector of what is written about it."""
-    _check_paths(path, out, force=force)
+    _cli_files.check_paths(path, out, force=force)
     with _errors_in_one_line(verbose=verbose):
         from anndata import read_h5ad
 
@@ -150,7 +195,7 @@ def gene_semantics(
 
         adata = read_h5ad(path)
         st.pp.gene_semantics(adata, encoder, organism=organism, gene_symbols=gene_symbols, key_added=key_added)
-        _write(adata, out)
+        _cli_files.write(adata, out)
         matched = int(adata.var[f"{key_added}_matched"].sum())
         n_dims = adata.varm[key_added].shape[1]
         typer.echo(f"vectors of {n_dims} numbers for {matched} of {adata.n_vars} genes in varm[{key_added!r}] of {out}")
@@ -171,74 +216,33 @@ def _errors_in_one_line(*, verbose: bool) -> Iterator[None]:
             raise typer.Exit(1) from error
 
 
-def _check_paths(path: Path, out: Path, plot: Path | None = None, *, force: bool) -> None:
-    """Check where to read and to write before anything else: training takes longer than a typing error."""
-    if not path.is_file():
-        msg = f"{path} does not exist or is no file"
-        raise typer.BadParameter(msg)
-    _check_target(path, out, (".h5ad", ".zarr"), "--out", force=force)
-    if out.suffix.lower() == ".zarr" and out.exists() and not _is_zarr(out):
-        msg = f"{out} exists and is no zarr store; it is not replaced"
-        raise typer.BadParameter(msg)
-    if plot is not None:
-        from matplotlib.backend_bases import FigureCanvasBase
+def _clustered(tool: str, path: Path, out: Path, options: dict[str, Any], *, found: str) -> AnnData:
+    """Run a tool of ``tl`` that clusters, and write what it found."""
+    from anndata import read_h5ad
 
-        suffixes = [f".{name}" for name in FigureCanvasBase.get_supported_filetypes()]
-        _check_target(path, plot, suffixes, "--plot", force=force)
+    import semtx as st
 
-
-def _check_target(path: Path, target: Path, suffixes: Collection[str], option: str, *, force: bool) -> None:
-    if target.suffix.lower() not in suffixes:
-        msg = f"{option} {target} must end in {' or '.join(suffixes)}"
-        raise typer.BadParameter(msg)
-    if not target.parent.is_dir():
-        msg = f"the folder of {target} does not exist"
-        raise typer.BadParameter(msg)
-    if target.is_dir() and target.suffix.lower() != ".zarr":
-        msg = f"{target} is a folder"
-        raise typer.BadParameter(msg)
-    if target.exists() and target.samefile(path) and not force:
-        msg = f"{target} is the input; give another --out, or --force to replace it"
-        raise typer.BadParameter(msg)
+    adata = read_h5ad(path)
+    semantics = options["semantics"]
+    options = {**options, "semantics": None if semantics.lower() == "none" else semantics}
+    getattr(st.tl, tool)(adata, **options)
+    # first of all: a picture that fails must not cost the results
+    _cli_files.write(adata, out)
+    key = options["key_added"]
+    typer.echo(f"{adata.obs[key].nunique()} {found.format(adata.n_obs)} in obs[{key!r}] of {out}")
+    return adata
 
 
-def _is_zarr(path: Path) -> bool:
-    return any((path / name).is_file() for name in (".zgroup", "zarr.json"))
-
-
-def _replace(target: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside the target and move into place, so that a kill in the middle leaves no half result."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.stem}-", dir=target.parent))
-    try:
-        # in a folder, so that file and store get the permissions of new ones
-        written = folder / target.name
-        write(written)
-        before = folder / "before"
-        if target.is_dir():
-            # a folder cannot be moved over another
-            target.rename(before)
-        try:
-            written.replace(target)
-        except OSError:
-            if before.exists():
-                before.rename(target)
-            raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write(adata: AnnData, out: Path) -> None:
-    _replace(out, adata.write_zarr if out.suffix.lower() == ".zarr" else adata.write_h5ad)
-
-
-def _plot(adata: AnnData, target: Path, **options: Any) -> None:
+def _plot(adata: AnnData, target: Path, function: str, **options: Any) -> None:
+    """Write the picture that a function of ``pl`` draws."""
     import matplotlib as mpl
 
     mpl.use("agg")
     import semtx as st
 
-    figure: Any = st.pl.spatial(adata, show=False, return_fig=True, **options)
-    _replace(target, lambda path: figure.savefig(path, dpi=150, bbox_inches="tight"))
+    figure: Any = getattr(st.pl, function)(adata, show=False, return_fig=True, **options)
+    _cli_files.replace(target, lambda path: figure.savefig(path, dpi=150, bbox_inches="tight"))
+    typer.echo(f"picture in {target}")
 
 
 if __name__ == "__main__":
