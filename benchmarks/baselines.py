@@ -45,8 +45,30 @@ def smoothed_mixture(adata: AnnData, n_clusters: int, random_state: int) -> NDAr
     return GaussianMixture(n_clusters, covariance_type="tied", n_init=5, random_state=random_state).fit_predict(z)
 
 
-def pca_kmeans(adata: AnnData, n_clusters: int, random_state: int) -> NDArray[np.int64]:
+def pca_kmeans(adata: AnnData, n_clusters: int, random_state: int, n_top_genes: int = 3000) -> NDArray[np.int64]:
     """PCA 30 and k-means with 10 starts: no use of space."""
     from sklearn.cluster import KMeans
 
-    return KMeans(n_clusters, n_init=10, random_state=random_state).fit_predict(components(adata, 3000, 30))
+    return KMeans(n_clusters, n_init=10, random_state=random_state).fit_predict(components(adata, n_top_genes, 30))
+
+
+def pca_leiden(adata: AnnData, n_clusters: int, random_state: int, n_top_genes: int = 3000) -> NDArray[np.int64]:
+    """PCA 30 and scanpy's Leiden on 15 neighbours, its resolution bisected to the number of clusters."""
+    import scanpy as sc
+    from anndata import AnnData
+
+    holder = AnnData(obs=adata.obs[[]].copy(), obsm={"X_pca": components(adata, n_top_genes, 30)})
+    sc.pp.neighbors(holder, use_rep="X_pca", n_neighbors=15, random_state=random_state)
+    low, high, best = 0.0, 4.0, np.zeros(adata.n_obs, dtype=np.int64)
+    for _ in range(25):
+        middle = (low + high) / 2
+        sc.tl.leiden(
+            holder, resolution=middle, flavor="igraph", n_iterations=2, directed=False, random_state=random_state
+        )
+        labels = holder.obs["leiden"].cat.codes.to_numpy().astype(np.int64)
+        if abs(labels.max() + 1 - n_clusters) <= abs(best.max() + 1 - n_clusters):
+            best = labels
+        if best.max() + 1 == n_clusters:
+            break
+        low, high = (middle, high) if labels.max() + 1 < n_clusters else (low, middle)
+    return best

@@ -31,7 +31,8 @@ def measure(path: Path, method: str, seed: int) -> dict[str, object]:
         del adata.obs[key]
     labels = METHODS[method](adata, int(truth.nunique()), seed)
     seconds = time.perf_counter() - started
-    scored = anndata.AnnData(obs=adata.obs[[]].copy(), obsm={"spatial": adata.obsm["spatial"]})
+    obsm = {"spatial": adata.obsm["spatial"]} if "spatial" in adata.obsm else {}
+    scored = anndata.AnnData(obs=adata.obs[[]].copy(), obsm=obsm)
     scored.obs["ground_truth"] = truth.astype("category")
     scored.obs["found"] = np.asarray(labels).astype(str)
     scored.obs["found"] = scored.obs["found"].astype("category")
@@ -40,7 +41,7 @@ def measure(path: Path, method: str, seed: int) -> dict[str, object]:
         "method": method,
         "seed": seed,
         **st.metrics.clustering_scores(scored, "found").to_dict(),
-        **st.metrics.spatial_scores(scored, "found").to_dict(),
+        **(st.metrics.spatial_scores(scored, "found").to_dict() if obsm else {}),
         "seconds": seconds,
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }

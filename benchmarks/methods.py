@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.baselines import pca_kmeans, smoothed_mixture
+from benchmarks.baselines import pca_kmeans, pca_leiden, smoothed_mixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,14 @@ def semst(adata: AnnData, n_clusters: int, random_state: int, **options: Any) ->
     return np.asarray(adata.obs["semst"])
 
 
+def scllm_dsc(adata: AnnData, n_clusters: int, random_state: int, **options: Any) -> NDArray[Any]:
+    """Run ``st.tl.scllm_dsc`` and return its labels."""
+    import semtx as st
+
+    st.tl.scllm_dsc(adata, n_clusters, random_state=random_state, show_progress_bar=False, **options)
+    return np.asarray(adata.obs["scllm_dsc"])
+
+
 METHODS: dict[str, Method] = {
     "pca-kmeans": pca_kmeans,
     "smoothed-mixture": smoothed_mixture,
@@ -35,4 +43,12 @@ METHODS: dict[str, Method] = {
     "semst-random": partial(semst, semantics="random"),
     "semst-paper": partial(semst, preset="paper"),
     "semst-reference": partial(semst, preset="reference"),
+    "cells-kmeans": partial(pca_kmeans, n_top_genes=2000),
+    "cells-leiden": partial(pca_leiden, n_top_genes=2000),
+    "scllm-dsc": scllm_dsc,
+    "scllm-dsc-none": partial(scllm_dsc, semantics=None),
+    "scllm-dsc-shuffled": partial(scllm_dsc, semantics="shuffled"),
+    "scllm-dsc-random": partial(scllm_dsc, semantics="random"),
+    "scllm-dsc-paper": partial(scllm_dsc, preset="paper"),
+    "scllm-dsc-reference": partial(scllm_dsc, preset="reference"),
 }
