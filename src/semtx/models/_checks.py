@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from scipy import sparse
 
+    from semtx.models._scllm_dsc_config import ScLLMDSCConfig
     from semtx.models._semst_config import SemSTConfig
 
 _LARGE_COUNT = 1e6
@@ -100,16 +101,24 @@ def check_gene_names(known: Sequence[str] | None, given: Sequence[str] | None) -
     raise ValueError(msg)
 
 
-def explain_divergence(counts: sparse.csr_matrix, semantics: NDArray[np.floating] | None, config: SemSTConfig) -> str:
+def explain_divergence(
+    x: sparse.csr_matrix | NDArray[np.floating],
+    semantics: NDArray[np.floating] | None,
+    config: SemSTConfig | ScLLMDSCConfig,
+) -> str:
     """Say which input looks wrong where a loss is no longer finite, with what it looks like."""
-    largest = float(counts.data.max(initial=0))
-    per_gene = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel()
-    share = float(per_gene.max(initial=0) / max(per_gene.sum(), 1e-300))
-    facts = {
-        f"counts (largest value {largest:g}, {share:.0%} of all in one gene)": largest > _LARGE_COUNT
-        or share > _LARGE_SHARE,
-        f"learning_rate ({config.learning_rate:g})": config.learning_rate > _LARGE_RATE,
-    }
+    from scipy import sparse
+
+    values = abs(sparse.csr_matrix(x))
+    largest = float(values.data.max(initial=0))
+    facts = {f"learning_rate ({config.learning_rate:g})": config.learning_rate > _LARGE_RATE}
+    if config.expression == "given":
+        facts = {f"x (largest absolute value {largest:g})": largest > _LARGE_COUNT, **facts}
+    else:
+        per_gene = np.asarray(values.sum(axis=0, dtype=np.float64)).ravel()
+        share = float(per_gene.max(initial=0) / max(per_gene.sum(), 1e-300))
+        fact = f"counts (largest value {largest:g}, {share:.0%} of all in one gene)"
+        facts = {fact: largest > _LARGE_COUNT or share > _LARGE_SHARE, **facts}
     if semantics is not None:
         extreme = float(np.abs(semantics).max(initial=0))
         facts[f"semantics (largest absolute value {extreme:g})"] = extreme > _LARGE_SEMANTICS

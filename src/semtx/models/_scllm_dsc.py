@@ -8,7 +8,7 @@ import torch
 
 from semtx._logging import logger
 from semtx._threads import limit_threads
-from semtx.models._checks import check_cells, check_gene_names
+from semtx.models._checks import check_cells, check_gene_names, explain_divergence
 from semtx.models._clustering import by_size, choose_n_clusters, cluster_embedding
 from semtx.models._scllm_dsc_clusters import (
     Centers,
@@ -168,41 +168,48 @@ class ScLLMDSC:
         self._check_cells(x, gene_vectors, semantics, library_sizes, batch)
         names, codes = _batches(batch, x.shape[0])
         fabric = make_fabric(self.accelerator)
-        with torch.random.fork_rng(), limit_threads():
-            torch.manual_seed(self.random_state)
-            preprocessing, cells = ScLLMDSCPreprocessing.fit(
-                config, x, library_sizes, codes, gene_vectors, semantics, self.random_state
-            )
-            self._shape = {
-                "n_inputs": int(x.shape[1]),
-                "text_widths": list(preprocessing.text_widths),
-                "latent_dim": min(config.latent_dim, min(x.shape) - 1),
-                "n_batches": len(names),
-            }
-            network = self._make_network(self._shape)
-            graphs = cut_graphs(cells, config, fabric.device, self.random_state)
-            if config.encoder == "residual":
-                warm_start_autoencoder(network, cells, self.random_state)
-            first = train_network(network, config, cells, fabric, cut_graph=graphs, show_progress_bar=show_progress_bar)
-            if config.head == "residual":
-                warm_start_heads(network, cells)
-            centers, report = self._start_centers(views_of(network, cells), n_clusters, resolution)
-            second = train_network(
-                network,
-                config,
-                cells,
-                fabric,
-                cut_graph=graphs,
-                centers=centers,
-                show_progress_bar=show_progress_bar,
-            )
-            self.record = joined_record(first, second)
-            self.gene_names = None if gene_names is None else list(gene_names)
-            views = views_of(network, cells)
-            fitted = _Fitted(preprocessing, network, centers, batches=names)
-            labels = self._finish(views, fitted, report, resolution)
-            self._fitted, self.report = fitted, report
-            self.result = self._result(views, labels)
+        try:
+            with torch.random.fork_rng(), limit_threads():
+                torch.manual_seed(self.random_state)
+                preprocessing, cells = ScLLMDSCPreprocessing.fit(
+                    config, x, library_sizes, codes, gene_vectors, semantics, self.random_state
+                )
+                shape = {
+                    "n_inputs": int(x.shape[1]),
+                    "text_widths": list(preprocessing.text_widths),
+                    "latent_dim": min(config.latent_dim, min(x.shape) - 1),
+                    "n_batches": len(names),
+                }
+                network = self._make_network(shape)
+                graphs = cut_graphs(cells, config, fabric.device, self.random_state)
+                if config.encoder == "residual":
+                    warm_start_autoencoder(network, cells, self.random_state)
+                first = train_network(
+                    network, config, cells, fabric, cut_graph=graphs, show_progress_bar=show_progress_bar
+                )
+                if config.head == "residual":
+                    warm_start_heads(network, cells)
+                centers, report = self._start_centers(views_of(network, cells), n_clusters, resolution)
+                second = train_network(
+                    network,
+                    config,
+                    cells,
+                    fabric,
+                    cut_graph=graphs,
+                    centers=centers,
+                    show_progress_bar=show_progress_bar,
+                )
+                views = views_of(network, cells)
+                fitted = _Fitted(preprocessing, network, centers, batches=names)
+                labels = self._finish(views, fitted, report, resolution)
+        except FloatingPointError as error:
+            msg = f"{error}; {explain_divergence(x, semantics, config)}"
+            raise FloatingPointError(msg) from error
+        # all at the end: where a fit fails, the one before it stays whole
+        self.record = joined_record(first, second)
+        self.gene_names = None if gene_names is None else list(gene_names)
+        self._shape, self._fitted, self.report = shape, fitted, report
+        self.result = self._result(views, labels)
         return self
 
     @property

@@ -76,6 +76,10 @@ def views_of(network: ScLLMDSCNetwork, cells: Cells) -> ScLLMDSCViews:
     latent, structure, text = (
         None if columns[0] is None else torch.cat(columns) for columns in zip(*parts, strict=True)
     )
+    if not all(view is None or bool(torch.isfinite(view).all()) for view in (structure, text)):
+        # the last step has no loss after it that would tell
+        msg = "the embedding of the cells is not finite"
+        raise FloatingPointError(msg)
     return ScLLMDSCViews(cast("Tensor", latent), cast("Tensor", structure), text)
 
 
