@@ -232,7 +232,11 @@ def principal_axes(cells: Cells, n_components: int, random_state: int) -> NDArra
         rmatvec=lambda u: cells.matrix.T @ u - offsets.T @ (sums @ u),
         dtype=np.float64,
     )
-    start = np.random.default_rng(random_state).standard_normal(min(n, n_inputs))
+    generator = np.random.default_rng(random_state)
+    start = generator.standard_normal(min(n, n_inputs))
+    if not np.any(centred.matvec(generator.standard_normal(n_inputs))):
+        # equal cells have no directions, and arpack stops at that
+        return np.zeros((n_components, n_inputs), dtype=np.float32)
     _, lengths, axes = svds(centred, k=n_components, v0=start)
     axes = axes[np.argsort(-lengths)]
     # the sign of a singular vector is arbitrary: the largest entry is made positive
