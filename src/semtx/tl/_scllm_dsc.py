@@ -236,7 +236,7 @@ def scllm_dsc(
     }
     fields = _fields(model, key_added, store_views=store_views)
     found: dict[str, Any] = {"text_source": text.source, "omega": model.omega}
-    if batch is not None:
+    if batch is not None and len(np.unique(batch)) > 1:
         found["batch_mixing"] = _mixing(fields["obsm"][_keys.embedding(key_added)], batch, random_state)
     record = run_record(
         "tl.scllm_dsc",
