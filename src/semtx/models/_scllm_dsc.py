@@ -65,7 +65,9 @@ class _Fitted:
     preprocessing: ScLLMDSCPreprocessing
     network: ScLLMDSCNetwork
     centers: Centers
-    # of each centre's cells in the clusters, shape (m, k); and for prototypes the mean text view of their cells
+    # the means of the clusters, where these are not made of the centres; else the share of each centre's cells in them, shape
+    # (m, k); and for prototypes the mean text view of their cells
+    ends: Centers | None = None
     shares: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
     texts: NDArray[np.float32] | None = None
     batches: list[str] = field(default_factory=list)
@@ -260,7 +262,9 @@ class ScLLMDSC:
         fitted = self._trained()
         arrays = {f"network.{name}": value.cpu().numpy() for name, value in fitted.network.state_dict().items()}
         arrays |= {f"preprocessing.{name}": value for name, value in fitted.preprocessing.arrays().items()}
-        arrays |= {"centers": fitted.centers.position.detach().cpu().numpy(), "shares": fitted.shares}
+        centers = {"centers": fitted.centers} | ({} if fitted.ends is None else {"ends": fitted.ends})
+        arrays |= {name: value.position.detach().cpu().numpy() for name, value in centers.items()}
+        arrays["shares"] = fitted.shares
         if fitted.texts is not None:
             arrays["texts"] = fitted.texts
         description = {
@@ -270,7 +274,7 @@ class ScLLMDSC:
             "gene_names": self.gene_names,
             "shape": self._shape,
             "batches": fitted.batches,
-            "centers": {"view": fitted.centers.view, "dof": fitted.centers.dof, "scale": fitted.centers.scale},
+            "centers": {name: {"view": c.view, "dof": c.dof, "scale": c.scale} for name, c in centers.items()},
             "losses": self.record.losses,
         }
         write_model(folder, arrays, description)
@@ -287,10 +291,12 @@ class ScLLMDSC:
         network = model._make_network(model._shape)
         network.load_state_dict({name: torch.from_numpy(value) for name, value in under(arrays, "network.").items()})
         device = make_fabric(accelerator).device
+        centers = {name: Centers(arrays[name], **rest).to(device) for name, rest in description["centers"].items()}
         model._fitted = _Fitted(
             ScLLMDSCPreprocessing.from_arrays(config, under(arrays, "preprocessing.")),
             network.to(device),
-            Centers(arrays["centers"], **description["centers"]).to(device),
+            centers["centers"],
+            centers.get("ends"),
             arrays["shares"],
             arrays.get("texts"),
             description["batches"],
@@ -337,7 +343,7 @@ class ScLLMDSC:
     def _finish(
         self, views: ScLLMDSCViews, fitted: _Fitted, report: dict[str, Any], resolution: float | None
     ) -> NDArray[np.int64]:
-        """Cluster the cells, and note what share of each centre's cells is in which cluster."""
+        """Cluster the cells, and note what assigns others to the clusters."""
         config, n_clusters = self.config, report["n_clusters"]
         log_q = assigned(fitted.centers, fitted.centers.view_of(views))
         nearest = log_q.argmax(dim=1).numpy()
@@ -351,29 +357,30 @@ class ScLLMDSC:
             members = merge_prototypes(apart, nearest, n_centers, n_clusters)
             labels = by_size(_summed(log_q, np.eye(members.max() + 1)[members]).argmax(axis=1))
             report["n_prototypes"] = n_centers
+            table = np.zeros((n_centers, labels.max() + 1))
+            np.add.at(table, (nearest, labels), 1)
+            # a centre without cells says no more than the sizes of the clusters do
+            table[table.sum(axis=1) == 0] = table.sum(axis=0)
+            fitted.shares = (table / table.sum(axis=1, keepdims=True)).astype(np.float32)
         else:
-            z = (
-                self._fused(views, log_q, fitted)
-                if config.cluster_on == "fused"
-                else one_view(views, config.cluster_on)
-            )
+            z = self._clustered(views, log_q, fitted).double().numpy()
             found = cluster_embedding(
-                z.double().numpy(),
+                z,
                 None if report["criterion"] == "resolution" else n_clusters,
                 method=config.cluster_method,
                 resolution=resolution,
                 random_state=self.random_state,
             )
             labels = found.labels
+            fitted.ends = self._centers(mean_by_label(z, labels, labels.max() + 1), config.cluster_on, z, labels)
         report["n_clusters"] = int(labels.max()) + 1
         if report["criterion"] != "resolution" and report["n_clusters"] != n_clusters:
             logger.warning("asked for %d clusters, found %d", n_clusters, report["n_clusters"])
-        table = np.zeros((n_centers, report["n_clusters"]))
-        np.add.at(table, (nearest, labels), 1)
-        # a centre without cells says no more than the sizes of the clusters do
-        table[table.sum(axis=1) == 0] = table.sum(axis=0)
-        fitted.shares = (table / table.sum(axis=1, keepdims=True)).astype(np.float32)
         return labels
+
+    def _clustered(self, views: ScLLMDSCViews, log_q: Tensor, fitted: _Fitted) -> Tensor:
+        name = self.config.cluster_on
+        return self._fused(views, log_q, fitted) if name == "fused" else one_view(views, name)
 
     def _fused(self, views: ScLLMDSCViews, log_q: Tensor, fitted: _Fitted) -> Tensor:
         if fitted.texts is None:
@@ -392,7 +399,10 @@ class ScLLMDSC:
     def _result(self, views: ScLLMDSCViews, labels: NDArray[np.int64] | None = None) -> ScLLMDSCResult:
         fitted = self._trained()
         log_q = assigned(fitted.centers, fitted.centers.view_of(views))
-        proba = _summed(log_q, fitted.shares)
+        if fitted.ends is None:
+            proba = _summed(log_q, fitted.shares)
+        else:
+            proba = assigned(fitted.ends, self._clustered(views, log_q, fitted)).exp().numpy()
         return ScLLMDSCResult(
             proba.argmax(axis=1) if labels is None else labels,
             proba,
