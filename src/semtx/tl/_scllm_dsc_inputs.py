@@ -146,21 +146,28 @@ def find_text(
         )
         return TextView(source="none: no expression of genes")
     vectors, source = find_gene_vectors(adata, semantics, gene_symbols, random_state)
-    second = config.omega < 1 or config.learn_omega or sentence_encoder is not None
     sentences, path2 = None, ""
-    if second:
+    if config.omega < 1 or config.learn_omega or sentence_encoder is not None:
         sentences, path2 = _sentences(adata, expression.all_genes, vectors, sentence_encoder, gene_symbols, semantics)
     if expression.genes is None:
         # a representation has no genes of its own to weigh vectors by
         weighted = weighted_semantics(expression.all_genes.log1p(), vectors)
         if sentences is not None:
-            weighted = np.hstack([np.sqrt(config.omega) * weighted, np.sqrt(1 - config.omega) * sentences])
+            first, second = _unit(weighted), _unit(sentences)
+            weighted = np.hstack([np.sqrt(config.omega) * first, np.sqrt(1 - config.omega) * second])
         return TextView(semantics=weighted.astype(np.float32), source=f"{source}{path2}")
     used = vectors[expression.genes]
     if not used.any():
         msg = f"none of the {len(used)} genes used has a vector; raise n_top_genes, or leave semantics out with semantics=None"
         raise ValueError(msg)
     return TextView(used, sentences, f"{source}{path2}")
+
+
+def _unit(path: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Centre a path and scale its rows to length 1, so that omega alone decides how much it weighs."""
+    centred = path - path.mean(axis=0)
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0)
 
 
 def _sentences(
