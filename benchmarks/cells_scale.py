@@ -11,14 +11,13 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path  # noqa: TC003  typer reads the annotation
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from anndata import AnnData
 
 

@@ -266,7 +266,10 @@ def _config(
         check_choice("preset", preset, list(SCLLM_DSC_PRESETS))
         config = SCLLM_DSC_PRESETS[preset]
         if config.batch_size is not None and n_obs > _LARGE:
-            config = config.updated(max_epochs=max(1, round(config.max_epochs * _LARGE / n_obs)))
+            config = config.updated(
+                pretrain_epochs=max(1, round(config.pretrain_epochs * _LARGE / n_obs)),
+                max_epochs=max(1, round(config.max_epochs * _LARGE / n_obs)),
+            )
     if omega == "learned":
         config = config.updated(omega=0.5, learn_omega=True)
     elif omega is not None:
