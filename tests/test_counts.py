@@ -174,6 +174,27 @@ class TestWhere:
         assert find_counts(adata).source == "raw"
         assert "expected" not in capsys.readouterr().err
 
+    def test_raw_is_taken_for_whole_numbers_only(self, adata):
+        raw = adata.copy()
+        raw.X = COUNTS * 0.3
+        adata.raw = raw
+        assert find_counts(adata).source == "X"
+        adata.X = COUNTS * 0.5
+        assert find_counts(adata).source == "X"
+        adata.X = COUNTS - 1
+        with pytest.raises(ValueError, match=r"X has negative values.*; raw has values that are not whole numbers"):
+            find_counts(adata)
+
+    def test_lognormalized_values_of_some_genes_in_raw_are_no_counts(self):
+        """As scanpy's example ``pbmc68k_reduced`` has them: genes were chosen after normalising, then ``X`` was scaled."""
+        counts = sparse_counts()
+        values = lognormalized(counts + 1e-9)[:, :40]
+        adata = AnnData(values)
+        adata.raw = adata.copy()
+        adata.X = (values - values.mean(axis=0)) / values.std(axis=0)
+        with pytest.raises(ValueError, match=r"X has negative values.*raw has "):
+            find_counts(adata)
+
     def test_layer_before_all(self, adata):
         adata.layers["counts"] = COUNTS * 2
         adata.layers["spliced"] = COUNTS * 3

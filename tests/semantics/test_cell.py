@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from semtx._counts import normalize_rows
-from semtx.semantics._cell import score_genes, selection, top_genes, weighted_semantics
+from semtx.semantics._cell import rank_weights, score_genes, selection, top_genes, weighted_semantics
 
 
 @pytest.fixture
@@ -97,6 +97,28 @@ def test_mean_of_a_selection():
     vectors = np.eye(4, dtype=np.float32)
     top = np.array([[2, 0, -1], [-1, -1, -1]])
     np.testing.assert_array_equal(weighted_semantics(selection(top, 4), vectors), [[0.5, 0, 0.5, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("k", [1, 3, 25, 100])
+def test_rank_weights_equal_brute_force(counts, k):
+    names = np.array([f"g{i:02d}" for i in np.random.default_rng(1).permutation(25)])
+    weights = rank_weights(counts, names, k)
+    dense = counts.toarray()
+    wanted = np.zeros_like(dense)
+    for cell in range(len(dense)):
+        order = sorted(np.flatnonzero(dense[cell]), key=lambda gene: (-dense[cell, gene], names[gene]))[:k]
+        for rank, gene in enumerate(order, start=1):
+            wanted[cell, gene] = 1 / np.log2(rank + 1)
+    np.testing.assert_allclose(weights.toarray(), wanted, rtol=1e-6)
+    assert weights.dtype == np.float32
+    assert weights[3].nnz == 0
+
+
+def test_ranks_are_all_that_counts(counts):
+    names = [f"g{i:02d}" for i in range(25)]
+    other = counts.copy()
+    other.data = np.expm1(other.data)
+    assert (rank_weights(counts, names, 4) != rank_weights(other, names, 4)).nnz == 0
 
 
 def test_bad_input(counts):

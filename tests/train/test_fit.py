@@ -93,6 +93,25 @@ def test_stops_at_a_plateau(weight, values, min_delta, patience, epochs):
     assert ("fell by less" in record.stop_reason) == (epochs < 12)
 
 
+class TestStopReason:
+    def test_a_text_after_an_epoch_ends_training(self, weight):
+        record = run(
+            weight,
+            lambda epoch, batch: {"square": weight.square().sum()},
+            after_epoch=lambda epoch: "nothing moves" if epoch == 2 else None,
+        )
+        assert record.stop_reason == "nothing moves"
+        assert len(record.losses["total"]) == 3
+
+    def test_in_the_last_epoch_it_is_told_too(self, weight):
+        record = run(weight, levels(weight, [1.0]), max_epochs=1, after_epoch=lambda epoch: "enough")
+        assert record.stop_reason == "enough"
+
+    def test_before_a_plateau(self, weight):
+        record = run(weight, levels(weight, [1.0]), patience=1, after_epoch=lambda epoch: f"epoch {epoch}")
+        assert record.stop_reason == "epoch 0"
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])
 def test_an_interruption_gets_through_and_frees_memory(weight, error):
     held = []
