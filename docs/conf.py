@@ -9,7 +9,11 @@ from importlib.metadata import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semtx import models
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
@@ -57,18 +61,18 @@ bibtex_reference_style = "author_year"
 copybutton_prompt_text = ">>> "
 
 
-def _presets_table() -> str:
-    """Write the presets as a table, from the one place that holds their values."""
-    from semtx.models import SEMST_PRESETS
-
-    lines = [f"| setting | {' | '.join(SEMST_PRESETS)} |", "|---" * (len(SEMST_PRESETS) + 1) + "|"]
-    fields = next(iter(SEMST_PRESETS.values())).__dataclass_fields__
-    lines += [f"| `{name}` | {' | '.join(str(getattr(p, name)) for p in SEMST_PRESETS.values())} |" for name in fields]
+def _presets_table(presets: Mapping[str, Any]) -> str:
+    """Write presets as a table, from the one place that holds their values."""
+    lines = [f"| setting | {' | '.join(presets)} |", "|---" * (len(presets) + 1) + "|"]
+    fields = next(iter(presets.values())).__dataclass_fields__
+    lines += [f"| `{name}` | {' | '.join(str(getattr(p, name)) for p in presets.values())} |" for name in fields]
     return "\n".join(lines) + "\n"
 
 
 (HERE / "generated").mkdir(exist_ok=True)
-(HERE / "generated" / "presets.md").write_text(_presets_table(), encoding="utf-8")
+for _method in ("semst", "scllm_dsc"):
+    _table = _presets_table(getattr(models, f"{_method.upper()}_PRESETS"))
+    (HERE / "generated" / f"{_method}_presets.md").write_text(_table, encoding="utf-8")
 
 _inventories = {
     "anndata": "anndata.readthedocs.io/en/stable",
