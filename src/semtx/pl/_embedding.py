@@ -51,7 +51,7 @@ def embedding(
 ) -> Axes | list[Axes] | Figure | None:
     """Draw cells in the plane, by UMAP of the embedding that a tool wrote, coloured by its clusters or by anything.
 
-    The UMAP is scanpy's, :func:`scanpy.pp.neighbors` and :func:`scanpy.tl.umap`, and is kept in
+    The UMAP [1]_ is scanpy's, :func:`scanpy.pp.neighbors` and :func:`scanpy.tl.umap`, and is kept in
     ``adata.obsm[f"X_{key}_umap"]`` so that a second call is quick. It is made anew when the embedding or the options
     have changed, and used as it is for a part of the cells. The drawing is that of :func:`scanpy.pl.embedding`. Distances
     between clusters in a UMAP mean little; see :func:`semtx.pl.confidence` for which clusters are close.
