@@ -62,14 +62,15 @@ def check_cells(
     semantics: NDArray[np.floating] | None,
     library_sizes: NDArray[np.floating] | None,
     batch: ArrayLike | None,
+    least: int = 2,
 ) -> None:
     """Raise unless what scLLM-DSC is given goes together, and is finite; ``counts`` must not be negative."""
     from scipy import sparse
 
     n, n_inputs = x.shape
     of = f"x of shape {x.shape}"
-    if n < 2 or n_inputs < 2:
-        msg = f"scLLM-DSC needs two cells and two columns or more, got {of}"
+    if n < least or n_inputs < 2:
+        msg = f"scLLM-DSC needs {least} cells and 2 columns or more, got {of}"
         raise ValueError(msg)
     if counts:
         check_counts(sparse.csr_matrix(x))

@@ -242,7 +242,8 @@ class ScLLMDSC:
             Names of the genes.
         """
         fitted = self._trained()
-        self._check_cells(x, None, semantics, library_sizes, batch)
+        # clusters take two cells, but one can be assigned to them
+        self._check_cells(x, None, semantics, library_sizes, batch, least=1)
         self._check(x, semantics, gene_names)
         number = {name: code for code, name in enumerate(fitted.batches)}
         codes = np.zeros(x.shape[0], dtype=np.int64)
@@ -424,6 +425,7 @@ class ScLLMDSC:
         semantics: NDArray[np.floating] | None,
         library_sizes: NDArray[np.floating] | None,
         batch: ArrayLike | None,
+        least: int = 2,
     ) -> None:
         check_cells(
             x,
@@ -432,6 +434,7 @@ class ScLLMDSC:
             semantics=semantics,
             library_sizes=library_sizes,
             batch=batch,
+            least=least,
         )
 
     def _check(
