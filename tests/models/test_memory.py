@@ -140,3 +140,38 @@ def test_the_default_from_fit_to_embedding(graph):
     with no_pairs(N):
         model.fit(x, graph, semantics, show_progress_bar=False)
         model.embed(x, graph, semantics)
+
+
+class TestScLLMDSC:
+    """At 20,000 cells a step with all of them, as in the paper, and the default from fit to prediction."""
+
+    def model(self, preset: str, **changes: Any) -> st.models.ScLLMDSC:
+        sizes = {"hidden_dim": 8, "latent_dim": 4, "projection_dim": 4, "pretrain_epochs": 1, "max_epochs": 1}
+        config = st.models.SCLLM_DSC_PRESETS[preset].updated(**{**sizes, **changes})
+        return st.models.ScLLMDSC(config, accelerator="cpu")
+
+    def fit_and_predict(self, model: st.models.ScLLMDSC, x: Any, **given: Any) -> None:
+        vectors = np.random.default_rng(2).normal(size=(x.shape[1], 6)).astype(np.float32)
+        if sparse.issparse(x):
+            given["gene_vectors"] = vectors
+        with no_pairs(N):
+            model.fit(x, 4, show_progress_bar=False, **given)
+            model.predict(x, semantics=given.get("semantics"), batch=given.get("batch"))
+        assert len(model.result.labels) == N
+
+    @pytest.mark.slow
+    def test_the_paper_takes_all_cells_at_once(self):
+        model = self.model("paper")
+        assert model.config.batch_size is None
+        self.fit_and_predict(model, counts(16))
+
+    @pytest.mark.slow
+    def test_default(self):
+        batch = np.arange(N) % 2
+        semantics = np.random.default_rng(3).normal(size=(N, 5)).astype(np.float32)
+        self.fit_and_predict(self.model("default"), counts(40), batch=batch, semantics=semantics)
+
+    @pytest.mark.slow
+    def test_representation_and_its_graph_of_neighbors(self):
+        z = np.random.default_rng(4).normal(size=(N, 6)).astype(np.float32)
+        self.fit_and_predict(self.model("default", expression="given"), z, semantics=z[:, ::-1].copy())
