@@ -356,12 +356,18 @@ class ScLLMDSC:
             names = ["structure", "text"] if fused else [config.cluster_on]
             apart = [one_view(views, name).double().numpy() for name in names]
             members = merge_prototypes(apart, nearest, n_centers, n_clusters)
-            labels = by_size(_summed(log_q, np.eye(members.max() + 1)[members]).argmax(axis=1))
+            likeliest = _summed(log_q, np.eye(members.max() + 1)[members]).argmax(axis=1)
+            labels = by_size(likeliest)
             report["n_prototypes"] = n_centers
             table = np.zeros((n_centers, labels.max() + 1))
             np.add.at(table, (nearest, labels), 1)
             # a centre without cells says no more than the sizes of the clusters do
             table[table.sum(axis=1) == 0] = table.sum(axis=0)
+            rank = np.full(members.max() + 1, -1)
+            rank[likeliest] = labels
+            kept = rank[members] >= 0
+            # whole prototypes make up a cluster, unless no cell is in it
+            table[kept] = np.eye(table.shape[1])[rank[members[kept]]]
             fitted.shares = (table / table.sum(axis=1, keepdims=True)).astype(np.float32)
         else:
             z = self._clustered(views, log_q, fitted).double().numpy()
