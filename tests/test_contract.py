@@ -21,6 +21,7 @@ CALLS: dict[str, dict] = {
     "pp.gene_semantics": {},
     "pp.cell_semantics": {},
     "tl.semst": {"n_clusters": 3},
+    "tl.scllm_dsc": {"n_clusters": 3},
     "tl.cluster": {"n_clusters": 3, "use_rep": "X_pca"},
 }
 PLOTS: dict[str, dict] = {
@@ -30,7 +31,7 @@ PLOTS: dict[str, dict] = {
     "pl.confidence": {"key": "ground_truth", "show": False},
     "pl.agreement": {"first": "ground_truth", "second": "ground_truth", "kind": "flow", "show": False},
 }
-NEEDS_COUNTS = ["pp.cell_semantics", "tl.semst"]
+NEEDS_COUNTS = ["pp.cell_semantics", "tl.semst", "tl.scllm_dsc"]
 NEEDS_PLACE = ["tl.semst", "pl.spatial"]
 N_OBS = 100
 
@@ -327,12 +328,13 @@ class TestBadInput:
         adata.X = fault(adata.X.toarray())
         self.refused(name, adata, ValueError, message)
 
-    def test_lognormalized_values_where_counts_are_needed(self, adata):
+    @pytest.mark.parametrize("name", ["tl.semst", "tl.scllm_dsc"])
+    def test_lognormalized_values_where_counts_are_needed(self, adata, name):
         values = adata.X.toarray()
         adata.X = np.log1p(values / values.sum(axis=1, keepdims=True) * 1e4)
-        self.refused("tl.semst", adata, ValueError, r"X has log-normalised values.*layers\['counts'\]")
+        self.refused(name, adata, ValueError, r"X has log-normalised values.*layers\['counts'\]")
 
-    @pytest.mark.parametrize("name", ["tl.semst", "tl.cluster"])
+    @pytest.mark.parametrize("name", ["tl.semst", "tl.scllm_dsc", "tl.cluster"])
     @pytest.mark.parametrize(
         ("n_clusters", "error", "message"),
         [
@@ -365,6 +367,16 @@ class TestBadInput:
             ("tl.semst", {"preset": "missing"}, ValueError),
             ("tl.semst", {"accelerator": "missing"}, ValueError),
             ("tl.semst", {"cluster_method": "missing"}, ValueError),
+            ("tl.scllm_dsc", {"layer": "missing"}, KeyError),
+            ("tl.scllm_dsc", {"use_rep": "missing"}, KeyError),
+            ("tl.scllm_dsc", {"batch_key": "missing"}, KeyError),
+            ("tl.scllm_dsc", {"gene_symbols": "missing"}, KeyError),
+            ("tl.scllm_dsc", {"mask_var": "missing"}, KeyError),
+            ("tl.scllm_dsc", {"semantics": "missing"}, KeyError),
+            ("tl.scllm_dsc", {"preset": "missing"}, ValueError),
+            ("tl.scllm_dsc", {"accelerator": "missing"}, ValueError),
+            ("tl.scllm_dsc", {"cluster_on": "missing"}, ValueError),
+            ("tl.scllm_dsc", {"cluster_method": "missing"}, ValueError),
             ("tl.cluster", {"use_rep": "missing"}, KeyError),
             ("tl.cluster", {"method": "missing"}, ValueError),
             ("pl.spatial", {"color": "missing"}, KeyError),
@@ -389,12 +401,13 @@ class TestBadInput:
 
 
 class TestNoLabels:
-    def test_the_truth_changes_nothing(self, adata):
+    @pytest.mark.parametrize("name", ["tl.semst", "tl.scllm_dsc"])
+    def test_the_truth_changes_nothing(self, adata, name):
         had = keys(adata)
         without = adata.copy()
         del without.obs["ground_truth"]
-        call("tl.semst", adata)
-        call("tl.semst", without)
+        call(name, adata)
+        call(name, without)
         assert results(adata, had) == results(without, had - {"obs['ground_truth']"})
 
     def test_none_reads_labels(self):
