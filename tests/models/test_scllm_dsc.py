@@ -38,6 +38,13 @@ def generated() -> dict[str, np.ndarray]:
     }
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Arrays are small: threads would wait for one another longer than they work, above all on a busy machine."""
+    with st.settings.override(n_jobs=1):
+        yield
+
+
 @pytest.fixture
 def data() -> dict[str, np.ndarray]:
     made = {name: value.copy() for name, value in generated().items()}
