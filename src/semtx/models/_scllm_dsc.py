@@ -18,6 +18,7 @@ from semtx.models._scllm_dsc_clusters import (
     merge_prototypes,
     one_view,
     spread_within,
+    start_prototypes,
     views_of,
 )
 from semtx.models._scllm_dsc_config import SCLLM_DSC_PRESETS, ScLLMDSCConfig
@@ -275,7 +276,10 @@ class ScLLMDSC:
             "gene_names": self.gene_names,
             "shape": self._shape,
             "batches": fitted.batches,
-            "centers": {name: {"view": c.view, "dof": c.dof, "scale": c.scale} for name, c in centers.items()},
+            "centers": {
+                name: {"view": c.view, "dof": c.dof, "scale": c.scale, "text_weight": c.text_weight}
+                for name, c in centers.items()
+            },
             "losses": self.record.losses,
         }
         write_model(folder, arrays, description)
@@ -327,7 +331,7 @@ class ScLLMDSC:
         config = self.config
         several = config.prototypes_per_cluster > 1
         view = "structure" if several else config.cluster_on
-        z = one_view(views, view).double().numpy()
+        z = one_view(views, view, config.text_weight).double().numpy()
         report: dict[str, Any] = {"n_clusters_asked": n_clusters, "criterion": "given"}
         if n_clusters is None and config.cluster_method == "leiden":
             found = cluster_embedding(z, None, method="leiden", resolution=resolution, random_state=self.random_state)
@@ -337,7 +341,11 @@ class ScLLMDSC:
             n_clusters, table = choose_n_clusters(z, method="kmeans", random_state=self.random_state)
             report |= {"criterion": "stability", "candidates": table}
         n_centers = min(n_clusters * config.prototypes_per_cluster, len(np.unique(z, axis=0)))
-        start, labels = k_means(z, n_centers, self.random_state)
+        if several:
+            apart, weights = self._merged_by(views)
+            start, labels = start_prototypes(z, apart, n_centers, n_clusters, self.random_state, weights)
+        else:
+            start, labels = k_means(z, n_centers, self.random_state)
         report |= {"n_clusters": n_clusters, "method": config.cluster_method, "clustered": config.cluster_on}
         return self._centers(start, view, z, labels), report
 
@@ -352,10 +360,8 @@ class ScLLMDSC:
         if config.prototypes_per_cluster > 1 and views.text is not None:
             fitted.texts = mean_by_label(views.text.double().numpy(), nearest, n_centers).astype(np.float32)
         if config.cluster_method == "prototypes":
-            fused = config.cluster_on == "fused" and views.text is not None
-            names = ["structure", "text"] if fused else [config.cluster_on]
-            apart = [one_view(views, name).double().numpy() for name in names]
-            members = merge_prototypes(apart, nearest, n_centers, n_clusters)
+            apart, weights = self._merged_by(views)
+            members = merge_prototypes(apart, nearest, n_centers, n_clusters, weights)
             likeliest = _summed(log_q, np.eye(members.max() + 1)[members]).argmax(axis=1)
             labels = by_size(likeliest)
             report["n_prototypes"] = n_centers
@@ -385,23 +391,32 @@ class ScLLMDSC:
             logger.warning("asked for %d clusters, found %d", n_clusters, report["n_clusters"])
         return labels
 
+    def _merged_by(self, views: ScLLMDSCViews) -> tuple[list[NDArray[np.floating]], list[float]]:
+        """Return the views that decide which prototypes are merged, and their weights."""
+        config = self.config
+        if config.cluster_on != "fused" or views.text is None:
+            return [one_view(views, config.cluster_on).double().numpy()], [1.0]
+        apart = [view.double().numpy() for view in (views.structure, views.text)]
+        return apart, [1 - config.text_weight, config.text_weight]
+
     def _clustered(self, views: ScLLMDSCViews, log_q: Tensor, fitted: _Fitted) -> Tensor:
         name = self.config.cluster_on
         return self._fused(views, log_q, fitted) if name == "fused" else one_view(views, name)
 
     def _fused(self, views: ScLLMDSCViews, log_q: Tensor, fitted: _Fitted) -> Tensor:
         if fitted.texts is None:
-            return one_view(views, "fused")
+            return one_view(views, "fused", self.config.text_weight)
         # the text view of a single cell is as noisy as the cell; that of its prototypes is the mean of many
-        return (views.structure + log_q.exp() @ torch.from_numpy(fitted.texts)) / 2
+        steady = views._replace(text=log_q.exp() @ torch.from_numpy(fitted.texts))
+        return one_view(steady, "fused", self.config.text_weight)
 
     def _centers(
         self, start: NDArray[np.floating], view: str, z: NDArray[np.floating], labels: NDArray[np.int64]
     ) -> Centers:
         dof = self.config.dof
         if dof is not None:
-            return Centers(start, view, dof, 1.0)
-        return Centers(start, view, float(z.shape[1]), spread_within(z, labels, start))
+            return Centers(start, view, dof, 1.0, self.config.text_weight)
+        return Centers(start, view, float(z.shape[1]), spread_within(z, labels, start), self.config.text_weight)
 
     def _result(self, views: ScLLMDSCViews, labels: NDArray[np.int64] | None = None) -> ScLLMDSCResult:
         fitted = self._trained()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # k-means starts compete on this many cells, and the best goes on with all
 _START_SAMPLE = 20_000
 _N_INIT = 10
+# runs of k-means of which one is chosen for its prototypes, and starts within each
+_N_RUNS = 8
+_N_INIT_OF_RUN = 3
 _CHUNK = 16_384
 
 
@@ -36,29 +39,34 @@ class Centers(nn.Module):
         Degrees of freedom of the soft assignments.
     scale
         Distances are measured in this unit.
+    text_weight
+        As in :func:`one_view`.
     """
 
-    def __init__(self, start: NDArray[np.floating], view: str, dof: float, scale: float) -> None:
+    def __init__(
+        self, start: NDArray[np.floating], view: str, dof: float, scale: float, text_weight: float = 0.5
+    ) -> None:
         super().__init__()
         self.view = view
         self.dof = dof
         self.scale = scale
+        self.text_weight = text_weight
         self.position = nn.Parameter(torch.as_tensor(np.asarray(start), dtype=torch.float32).clone())
 
     def view_of(self, views: ScLLMDSCViews) -> Tensor:
         """Return the view of cells in which the centres lie."""
-        return one_view(views, self.view)
+        return one_view(views, self.view, self.text_weight)
 
     def scaled(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return cells and centres in units of the scale."""
         return z / self.scale, self.position / self.scale
 
 
-def one_view(views: ScLLMDSCViews, name: str) -> Tensor:
+def one_view(views: ScLLMDSCViews, name: str, text_weight: float = 0.5) -> Tensor:
     """Return ``"structure"``, ``"text"``, or their mean, ``"fused"``; structure stands for all where there is no text."""
     if views.text is None or name == "structure":
         return views.structure
-    return views.text if name == "text" else (views.structure + views.text) / 2
+    return views.text if name == "text" else (1 - text_weight) * views.structure + text_weight * views.text
 
 
 def views_of(network: ScLLMDSCNetwork, cells: Cells) -> ScLLMDSCViews:
@@ -100,19 +108,49 @@ def assigned(centers: Centers, z: Tensor) -> Tensor:
 
 
 def k_means(
-    z: NDArray[np.floating], n_clusters: int, random_state: int
+    z: NDArray[np.floating], n_clusters: int, random_state: int, n_init: int = _N_INIT
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return centres and labels; of many cells, a sample decides which of ten starts goes on with all."""
+    """Return centres and labels; of many cells, a sample decides which start goes on with all."""
     from sklearn.cluster import KMeans
 
     start: str | NDArray[np.floating] = "k-means++"
-    n_init = _N_INIT
     if len(z) > _START_SAMPLE:
         rows = np.sort(np.random.default_rng(random_state).choice(len(z), _START_SAMPLE, replace=False))
-        start = KMeans(n_clusters, n_init=_N_INIT, random_state=random_state).fit(z[rows]).cluster_centers_
+        start = KMeans(n_clusters, n_init=n_init, random_state=random_state).fit(z[rows]).cluster_centers_
         n_init = 1
     found = KMeans(n_clusters, init=start, n_init=n_init, random_state=random_state).fit(z)
     return np.asarray(found.cluster_centers_, dtype=np.float64), found.labels_.astype(np.int64)
+
+
+def start_prototypes(
+    z: NDArray[np.floating],
+    views: list[NDArray[np.floating]],
+    n_prototypes: int,
+    n_clusters: int,
+    random_state: int,
+    weights: list[float] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the prototypes whose merged clusters agree most with those of other runs of k-means, and their labels.
+
+    Which prototypes k-means ends with is partly chance; the run that is most like all others (by the adjusted Rand index of
+    the clusters) is a steadier choice than the one with the least sum of squares.
+
+    Parameters
+    ----------
+    z
+        View in which the prototypes lie, shape (n, d).
+    views, n_prototypes, n_clusters, weights
+        As in :func:`merge_prototypes`.
+    random_state
+        Seed.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    seeds = np.random.SeedSequence(random_state).generate_state(_N_RUNS) % 2**31
+    runs = [k_means(z, n_prototypes, int(seed), _N_INIT_OF_RUN) for seed in seeds]
+    merged = [merge_prototypes(views, labels, n_prototypes, n_clusters, weights)[labels] for _, labels in runs]
+    agreement = [sum(adjusted_rand_score(one, other) for other in merged) for one in merged]
+    return runs[int(np.argmax(agreement))]
 
 
 def spread_within(z: NDArray[np.floating], labels: NDArray[np.integer], centers: NDArray[np.floating]) -> float:
@@ -123,7 +161,11 @@ def spread_within(z: NDArray[np.floating], labels: NDArray[np.integer], centers:
 
 
 def merge_prototypes(
-    views: list[NDArray[np.floating]], labels: NDArray[np.integer], n_prototypes: int, n_clusters: int
+    views: list[NDArray[np.floating]],
+    labels: NDArray[np.integer],
+    n_prototypes: int,
+    n_clusters: int,
+    weights: list[float] | None = None,
 ) -> NDArray[np.int64]:
     """Merge prototypes whose cells point the same way, until so many clusters are left.
 
@@ -139,6 +181,8 @@ def merge_prototypes(
         Prototype of each cell, from 0, shape (n,).
     n_prototypes, n_clusters
         Before and after.
+    weights
+        Weights of the views, which sum to 1; ``None`` for equal ones.
 
     Returns
     -------
@@ -153,10 +197,10 @@ def merge_prototypes(
         merged[filled] = np.arange(len(filled))
         return merged
     distance = np.zeros((len(filled), len(filled)))
-    for view in views:
+    for view, weight in zip(views, weights or [1 / len(views)] * len(views), strict=True):
         means = mean_by_label(view - np.mean(view, axis=0), labels, n_prototypes)[filled]
         unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        distance += np.clip(1 - unit @ unit.T, 0, 2) / len(views)
+        distance += weight * np.clip(1 - unit @ unit.T, 0, 2)
     tree = linkage(squareform((distance + distance.T) / 2, checks=False), "average")
     merged[filled] = fcluster(tree, n_clusters, "maxclust") - 1
     return merged

@@ -59,6 +59,8 @@ class ScLLMDSCConfig:
     prototypes_per_cluster
         Centres for each cluster wanted. Above 1, the centres are prototypes of the structure view, and the text view of
         the fused embedding is averaged over the cells of each.
+    text_weight
+        Weight of the text view in the fused embedding, and in the distance by which prototypes are merged.
     cluster_on
         Embedding that is clustered: ``"fused"``, ``"structure"`` or ``"text"``.
     cluster_method
@@ -96,6 +98,7 @@ class ScLLMDSCConfig:
     target_interval: int = 10
     tolerance: float = 0.0
     prototypes_per_cluster: int = 1
+    text_weight: float = 0.5
     cluster_on: Literal["fused", "structure", "text"] = "fused"
     cluster_method: Literal["prototypes", "mixture", "kmeans", "leiden"] = "kmeans"
     pretrain_epochs: int = 200
@@ -109,7 +112,7 @@ class ScLLMDSCConfig:
             self,
             least_integers=_LEAST_INTEGERS,
             positive=("temperature", "dof", "sharpness", "learning_rate"),
-            at_most_one=("omega", "cut_balance", "tolerance"),
+            at_most_one=("omega", "text_weight", "cut_balance", "tolerance"),
         )
 
     def updated(self, **changes: Any) -> ScLLMDSCConfig:

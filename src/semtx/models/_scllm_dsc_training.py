@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from semtx.models._scllm_dsc_config import ScLLMDSCConfig
     from semtx.models._scllm_dsc_preprocessing import Cells
     from semtx.nn import ScLLMDSCNetwork
+
+
+_WARM_RATE = 0.05
 
 
 class ScLLMDSCObjective(nn.Module):
@@ -67,14 +70,35 @@ class ScLLMDSCObjective(nn.Module):
         return losses
 
     def _alignment(self, u: Tensor, v: Tensor, batch: Tensor, target: Tensor) -> Tensor:
+        config = self.config
+        labels = target.argmax(dim=1)
+        if config.prototypes_per_cluster > 1:
+            # one cell's two views share the noise of its counts, and aligned as they are they would learn little else
+            v = _mean_by_label(v, labels, target.shape[1])[labels]
         contrast = info_nce(
             v,
             u,
-            self.config.temperature,
-            labels=target.argmax(dim=1) if self.config.leave_out_cluster else None,
+            config.temperature,
+            labels=labels if config.leave_out_cluster else None,
             groups=batch if self.network.n_batches else None,
         )
-        return contrast + self.config.variance_weight * (variance_hinge(u) + variance_hinge(v))
+        return contrast + config.variance_weight * (variance_hinge(u) + variance_hinge(v))
+
+
+def _parameter_groups(objective: ScLLMDSCObjective) -> list[dict[str, Any]]:
+    """Let an encoder that starts in closed form move slower than the rest: its many weights are small."""
+    if objective.config.encoder != "residual":
+        return [{"params": list(objective.parameters())}]
+    encoder = list(objective.network.encoder.parameters())
+    of_encoder = {id(parameter) for parameter in encoder}
+    rest = [parameter for parameter in objective.parameters() if id(parameter) not in of_encoder]
+    return [{"params": rest}, {"params": encoder, "lr": objective.config.learning_rate * _WARM_RATE}]
+
+
+def _mean_by_label(x: Tensor, labels: Tensor, n_labels: int) -> Tensor:
+    sums = x.new_zeros(n_labels, x.shape[1]).index_add_(0, labels, x)
+    counts = torch.bincount(labels, minlength=n_labels).clamp_min(1)
+    return sums / counts[:, None].to(x.dtype)
 
 
 def train_network(
@@ -107,7 +131,9 @@ def train_network(
     if centers is None and not config.pretrain_epochs:
         return TrainingRecord(device=str(device), stop_reason="no epochs asked for")
     objective = ScLLMDSCObjective(network, config, centers)
-    optimizer = torch.optim.Adam(objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.Adam(
+        _parameter_groups(objective), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     objective, optimizer = fabric.setup(objective, optimizer)
     objective.train()
     batch = torch.from_numpy(cells.batch)
