@@ -12,6 +12,7 @@ from semtx.models._scllm_dsc_clusters import (
     merge_prototypes,
     one_view,
     spread_within,
+    start_prototypes,
 )
 from semtx.nn import ScLLMDSCViews, student_t
 
@@ -121,6 +122,37 @@ def test_k_means_of_many_cells_is_as_good_as_of_all():
     np.testing.assert_allclose(centers, mean_by_label(z, labels, 4), atol=1e-2)
 
 
+def test_prototypes_are_those_that_most_runs_agree_with(monkeypatch):
+    generator = np.random.default_rng(0)
+    truth = np.repeat(np.arange(4), 50)
+    z = 8 * np.eye(4)[truth] + generator.normal(size=(200, 4))
+    odd = np.repeat([0, 1, 0, 1, 2, 3], [30, 70, 40, 20, 20, 20])
+    made = [(np.full((4, 4), run), odd if run % 3 == 0 else truth) for run in range(8)]
+    runs = iter(made)
+    monkeypatch.setattr("semtx.models._scllm_dsc_clusters.k_means", lambda *_: next(runs))
+    centers, labels = start_prototypes(z, [z], 4, 4, 0)
+    np.testing.assert_array_equal(labels, truth)
+    assert centers[0, 0] == 1, "the first of those that agree"
+
+
+def test_prototypes_come_from_the_seed_alone():
+    z = np.random.default_rng(0).normal(size=(300, 5))
+    first, labels = start_prototypes(z, [z], 6, 3, 7)
+    again, same = start_prototypes(z, [z], 6, 3, 7)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(labels, same)
+    assert first.shape == (6, 5)
+
+
+def test_weights_decide_which_view_merges():
+    labels = np.repeat(np.arange(4), 10)
+    pairs = {"even": np.array([0, 1, 0, 1]), "halves": np.array([0, 0, 1, 1])}
+    views = [np.repeat(2.0 * np.eye(2)[pair], 10, axis=0) for pair in pairs.values()]
+    for weights, pair in (([0.9, 0.1], pairs["even"]), ([0.1, 0.9], pairs["halves"])):
+        merged = merge_prototypes(views, labels, 4, 2, weights)
+        np.testing.assert_array_equal(merged == merged[0], pair == pair[0])
+
+
 def test_assignments_some_cells_at_a_time_equal_all_at_once():
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(40_000, 3, generator=generator)
@@ -146,5 +178,6 @@ def test_views():
     assert one_view(views, "structure") is structure
     assert one_view(views, "text") is text
     assert torch.equal(one_view(views, "fused"), 2 * torch.ones(2, 3))
+    assert torch.equal(one_view(views, "fused", 0.25), 1.5 * torch.ones(2, 3))
     bare = ScLLMDSCViews(latent, structure, None)
     assert all(one_view(bare, name) is structure for name in ("structure", "text", "fused"))
