@@ -283,6 +283,12 @@ class TestText:
         with pytest.raises(ValueError, match="semantics='shuffled' changes gene vectors, and a sentence"):
             run(cells, semantics="shuffled", sentence_encoder=Toy())
 
+    @pytest.mark.parametrize("semantics", [None, "mine"])
+    def test_sentences_are_not_left_out_without_a_word(self, cells, semantics):
+        cells.obsm["mine"] = np.ones((300, 3))
+        with pytest.raises(ValueError, match="sentence_encoder reads path 2 of the text view, which semantics="):
+            run(cells, semantics=semantics, sentence_encoder=Toy())
+
     @pytest.mark.parametrize(("omega", "encoder"), [(0.3, None), (0.3, Toy()), (0, None), (1, None)])
     def test_omega_is_what_is_asked(self, cells, omega, encoder):
         got = run(cells, omega=omega, sentence_encoder=encoder)
@@ -383,6 +389,11 @@ class TestRepresentation:
         found = [run(cells, use_rep="X_mine", sentence_encoder=encoder) for encoder in (one, other)]
         np.testing.assert_allclose(found[0].obsm["X_scllm_dsc"], found[1].obsm["X_scllm_dsc"], atol=1e-2)
         assert record(found[0])["text_source"].endswith("path 2: sentences read by toy")
+
+    def test_omega_is_not_learned(self, cells):
+        cells.obsm["X_mine"] = np.random.default_rng(0).normal(size=(300, 12))
+        with pytest.raises(ValueError, match="omega='learned' weighs two paths in the network, and with use_rep"):
+            run(cells, use_rep="X_mine", omega="learned")
 
     def test_not_beside_layer_or_mask(self, reduced):
         for option in ({"layer": "counts"}, {"mask_var": "program"}):

@@ -124,6 +124,9 @@ def find_text(
     random_state: int,
 ) -> TextView:
     """Return the paths of the text view."""
+    if sentence_encoder is not None and semantics not in ("auto", *CONTROLS):
+        msg = f"sentence_encoder reads path 2 of the text view, which semantics={semantics!r} leaves out; give semantics='auto'"
+        raise ValueError(msg)
     if semantics is None:
         return TextView()
     if not isinstance(semantics, str):
@@ -147,6 +150,11 @@ def find_text(
         return TextView(source="none: no expression of genes")
     vectors, source = find_gene_vectors(adata, semantics, gene_symbols, random_state)
     sentences, path2 = None, ""
+    if config.learn_omega and expression.genes is None:
+        msg = (
+            "omega='learned' weighs two paths in the network, and with use_rep they are mixed before it; give a number"
+        )
+        raise ValueError(msg)
     if config.omega < 1 or config.learn_omega or sentence_encoder is not None:
         sentences, path2 = _sentences(adata, expression.all_genes, vectors, sentence_encoder, gene_symbols, semantics)
     if expression.genes is None:
