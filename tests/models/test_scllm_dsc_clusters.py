@@ -7,6 +7,7 @@ import torch
 from semtx.models._scllm_dsc_clusters import (
     Centers,
     assigned,
+    count_distinct,
     k_means,
     mean_by_label,
     merge_prototypes,
@@ -105,7 +106,27 @@ def test_spread_within():
     # a dimension in which nothing varies does not count
     flat, wide = np.column_stack([z, np.ones(5000)]), np.column_stack([centers, np.ones(3)])
     assert spread_within(flat, labels, wide) == pytest.approx(spread_within(z, labels, centers))
-    assert spread_within(centers[labels], labels, centers) == 1
+    # cells that are all alike within clusters differ by rounding alone
+    alike = centers[labels]
+    assert spread_within(alike, labels, centers) == pytest.approx(0.01 * np.sqrt(alike.var(axis=0)[:3].mean()))
+    assert spread_within(np.ones((5, 2)), np.zeros(5, dtype=int), np.ones((1, 2))) == 1
+
+
+def test_rows_that_differ_by_rounding_are_one():
+    rows = np.random.default_rng(0).normal(size=(4, 3))
+    assert count_distinct(rows.repeat(5, axis=0) * (1 + 1e-7 * np.arange(20)[:, None])) == 4
+    assert count_distinct(1e-6 * rows) == 4
+    assert count_distinct(np.ones((6, 2))) == 1
+
+
+def test_odd_cells_join_the_nearest_prototype():
+    view = np.vstack([np.repeat(5 * np.eye(4)[:3], 10, axis=0), [[4, 0, 0, 1.0], [0, 0, 0, 9.0]]])
+    labels = np.r_[np.repeat(np.arange(3), 10), 3, 4]
+    merged = merge_prototypes([view], labels, 5, 3)
+    assert len(set(merged[:3])) == 3, "one cell, however far, takes no cluster from ten"
+    assert merged[3] == merged[0]
+    # unless there are no others
+    assert len(set(merge_prototypes([view], labels, 5, 4))) == 4
 
 
 def test_k_means_of_many_cells_is_as_good_as_of_all():

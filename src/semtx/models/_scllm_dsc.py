@@ -13,6 +13,7 @@ from semtx.models._clustering import by_size, choose_n_clusters, cluster_embeddi
 from semtx.models._scllm_dsc_clusters import (
     Centers,
     assigned,
+    count_distinct,
     k_means,
     mean_by_label,
     merge_prototypes,
@@ -340,7 +341,7 @@ class ScLLMDSC:
         elif n_clusters is None:
             n_clusters, table = choose_n_clusters(z, method="kmeans", random_state=self.random_state)
             report |= {"criterion": "stability", "candidates": table}
-        n_centers = min(n_clusters * config.prototypes_per_cluster, len(np.unique(z, axis=0)))
+        n_centers = min(n_clusters * config.prototypes_per_cluster, count_distinct(z))
         if several:
             apart, weights = self._merged_by(views)
             start, labels = start_prototypes(z, apart, n_centers, n_clusters, self.random_state, weights)

@@ -23,6 +23,7 @@ _N_INIT = 10
 # runs of k-means of which one is chosen for its prototypes, and starts within each
 _N_RUNS = 8
 _N_INIT_OF_RUN = 3
+_LEAST_CELLS = 3
 _CHUNK = 16_384
 
 
@@ -154,10 +155,23 @@ def start_prototypes(
 
 
 def spread_within(z: NDArray[np.floating], labels: NDArray[np.integer], centers: NDArray[np.floating]) -> float:
-    """Return the root mean square deviation from the centres, per dimension in which cells vary."""
-    squares = np.mean((np.asarray(z, dtype=np.float64) - centers[labels]) ** 2, axis=0)
-    squares = squares[squares > 0]
-    return float(np.sqrt(squares.mean())) if len(squares) else 1.0
+    """Return the root mean square deviation from the centres, per dimension in which cells vary.
+
+    Where all cells of a cluster are alike, that is rounding error; a hundredth of the deviation from the mean stands for it.
+    """
+    z = np.asarray(z, dtype=np.float64)
+    total = np.var(z, axis=0)
+    varies = total > 0
+    if not varies.any():
+        return 1.0
+    within = np.mean((z - centers[labels]) ** 2, axis=0)[varies]
+    return float(np.sqrt(max(within.mean(), 1e-4 * total[varies].mean())))
+
+
+def count_distinct(z: NDArray[np.floating]) -> int:
+    """Return how many rows differ by more than rounding error."""
+    spread = float(np.std(z, axis=0).max(initial=0)) or 1.0
+    return len(np.unique(np.round((z - np.mean(z, axis=0)) / spread, 4), axis=0))
 
 
 def merge_prototypes(
@@ -171,7 +185,8 @@ def merge_prototypes(
 
     The distance of two prototypes is one minus the cosine of the means of their cells, averaged over the views; linkage
     is average. Cosines let a cluster be as far from the mean of all cells as it is: the nearer of two prototypes that
-    point one way is often the same type at lower depth.
+    point one way is often the same type at lower depth. One or two odd cells make no cluster: as long as there are enough
+    other prototypes, theirs join the nearest.
 
     Parameters
     ----------
@@ -191,18 +206,24 @@ def merge_prototypes(
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
-    filled = np.unique(labels)
+    sizes = np.bincount(labels, minlength=n_prototypes)
+    filled = np.flatnonzero(sizes)
     merged = np.zeros(n_prototypes, dtype=np.int64)
     if len(filled) <= n_clusters:
         merged[filled] = np.arange(len(filled))
         return merged
-    distance = np.zeros((len(filled), len(filled)))
+    distance = np.zeros((n_prototypes, n_prototypes))
     for view, weight in zip(views, weights or [1 / len(views)] * len(views), strict=True):
-        means = mean_by_label(view - np.mean(view, axis=0), labels, n_prototypes)[filled]
+        means = mean_by_label(view - np.mean(view, axis=0), labels, n_prototypes)
         unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         distance += weight * np.clip(1 - unit @ unit.T, 0, 2)
-    tree = linkage(squareform((distance + distance.T) / 2, checks=False), "average")
-    merged[filled] = fcluster(tree, n_clusters, "maxclust") - 1
+    large = np.flatnonzero(sizes >= _LEAST_CELLS)
+    if len(large) < n_clusters:
+        large = filled
+    tree = linkage(squareform(distance[np.ix_(large, large)], checks=False), "average")
+    merged[large] = fcluster(tree, n_clusters, "maxclust") - 1
+    small = np.setdiff1d(filled, large)
+    merged[small] = merged[large[distance[np.ix_(small, large)].argmin(axis=1)]]
     return merged
 
 
