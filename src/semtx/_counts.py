@@ -177,10 +177,18 @@ def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
     raise ValueError(msg)
 
 
-def normalize_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Scale every row to a sum of 10,000; rows without counts stay zero."""
-    totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
-    factors = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
+def normalize_rows(matrix: sparse.csr_matrix, totals: NDArray[np.floating] | None = None) -> sparse.csr_matrix:
+    """Scale every row so that its total becomes 10,000; rows whose total is 0 become zero.
+
+    Parameters
+    ----------
+    matrix
+        CSR, shape (n, d).
+    totals
+        Total of each row, where ``matrix`` holds a part of the columns; ``None`` sums the rows.
+    """
+    totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel() if totals is None else np.asarray(totals)
+    factors = np.divide(TARGET_SUM, totals, out=np.zeros(len(totals)), where=totals > 0)
     return scale_entries(matrix, np.repeat(factors, np.diff(matrix.indptr)))
 
 

@@ -81,8 +81,15 @@ class PrincipalComponents:
         return np.asarray(x @ self.components.T - self.mean @ self.components.T, dtype=np.float32)
 
 
-def log_normalized(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return log1p of expression normalised to 10,000."""
-    x = normalize_rows(counts)
+def log_normalized(counts: sparse.csr_matrix, library_sizes: NDArray[np.floating] | None = None) -> sparse.csr_matrix:
+    """Return log1p of expression normalised to 10,000 in each library, which may hold more genes than ``counts``."""
+    x = normalize_rows(counts, library_sizes)
     np.log1p(x.data, out=x.data)
     return x
+
+
+def centred_unit_rows(x: NDArray[np.float32], mean: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Subtract the mean row, or the one that is given, and scale rows to length 1; zeros stay."""
+    centred = x - (x.mean(axis=0) if mean is None else mean)
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0)

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from semtx._counts import TARGET_SUM, scale_entries, standard_deviations
-from semtx.models._expression import PrincipalComponents
+from semtx._counts import scale_entries, standard_deviations
+from semtx.models._expression import PrincipalComponents, centred_unit_rows, log_normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -91,7 +91,7 @@ class ScLLMDSCPreprocessing:
         """Fit to the cells the network is trained on, and return what it reads of them."""
         made = cls(config)
         if config.expression == "standardized":
-            log = log_expression(sparse.csr_matrix(x), library_sizes)
+            log = log_normalized(sparse.csr_matrix(x), library_sizes)
             deviation = standard_deviations(log)
             deviation[deviation == 0] = 1
             made.scale = deviation.astype(np.float32)
@@ -104,18 +104,20 @@ class ScLLMDSCPreprocessing:
             made.offsets = _means_by_batch(matrix, batch)
         cells = Cells(matrix, made.offsets, batch)
         made.gene_vectors = None if gene_vectors is None else centred_unit_vectors(gene_vectors)
-        raw = made._raw_paths(cells, semantics)
-        for path in raw:
-            made.path_means.append(path.mean(axis=0))
-            path = _unit_rows(path - made.path_means[-1])  # noqa: PLW2901
-            components = None
+        text = []
+        for raw in made._raw_paths(cells, semantics):
+            mean = raw.mean(axis=0)
+            path, components = centred_unit_rows(raw, mean), None
             if config.n_semantic_components is not None and config.n_semantic_components < path.shape[1]:
                 components = PrincipalComponents.fit(path, config.n_semantic_components, random_state)
-                path = components.transform(path)  # noqa: PLW2901
-            made.paths.append(components)
+                path = components.transform(path)
             squares = float(np.mean(np.sum(path.astype(np.float64) ** 2, axis=1)))
-            made.path_scales.append(np.sqrt(config.latent_dim / squares) if squares > 0 else 1.0)
-        return made, Cells(matrix, made.offsets, batch, made._text(raw))
+            scale = np.sqrt(config.latent_dim / squares) if squares > 0 else 1.0
+            text.append(path * np.float32(scale))
+            made.path_means.append(mean)
+            made.paths.append(components)
+            made.path_scales.append(scale)
+        return made, replace(cells, text=np.hstack(text) if text else None)
 
     def cells(
         self,
@@ -127,7 +129,7 @@ class ScLLMDSCPreprocessing:
         """Return what the network reads of new cells; the cells of a batch that is new (-1) are centred by themselves."""
         if self.scale is not None:
             matrix: sparse.csr_matrix | NDArray[np.float32] = self._scaled(
-                log_expression(sparse.csr_matrix(x), library_sizes)
+                log_normalized(sparse.csr_matrix(x), library_sizes)
             )
         else:
             matrix = _as_given(x)
@@ -135,7 +137,7 @@ class ScLLMDSCPreprocessing:
         if offsets is not None and (batch < 0).any():
             offsets = np.vstack([offsets, _means_by_batch(matrix[batch < 0], np.zeros((batch < 0).sum(), np.int64))])
         cells = Cells(matrix, offsets, batch)
-        return Cells(matrix, offsets, batch, self._text(self._raw_paths(cells, semantics)))
+        return replace(cells, text=self._text(self._raw_paths(cells, semantics)))
 
     @property
     def text_widths(self) -> tuple[int, ...]:
@@ -167,7 +169,7 @@ class ScLLMDSCPreprocessing:
     def _text(self, raw: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
         made = []
         for path, mean, components, scale in zip(raw, self.path_means, self.paths, self.path_scales, strict=True):
-            unit = _unit_rows(path - mean)
+            unit = centred_unit_rows(path, mean)
             made.append((unit if components is None else components.transform(unit)) * np.float32(scale))
         return np.hstack(made) if made else None
 
@@ -201,21 +203,12 @@ class ScLLMDSCPreprocessing:
         return made
 
 
-def log_expression(counts: sparse.csr_matrix, library_sizes: NDArray[np.floating] | None = None) -> sparse.csr_matrix:
-    """Return log1p of counts scaled to 10,000 in each cell's library, which may hold more genes than these."""
-    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel() if library_sizes is None else library_sizes
-    factors = np.divide(TARGET_SUM, totals, out=np.zeros(len(totals)), where=np.asarray(totals) > 0)
-    x = scale_entries(counts, np.repeat(factors, np.diff(counts.indptr)))
-    np.log1p(x.data, out=x.data)
-    return x
-
-
 def centred_unit_vectors(gene_vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Centre gene vectors over the genes that have one, so that a cell's depth has no direction, and scale them to length 1."""
     vectors = np.array(gene_vectors, dtype=np.float32)
     has_vector = vectors.any(axis=1)
-    vectors[has_vector] -= vectors[has_vector].mean(axis=0)
-    return _unit_rows(vectors)
+    vectors[has_vector] = centred_unit_rows(vectors[has_vector])
+    return vectors
 
 
 def principal_axes(cells: Cells, n_components: int, random_state: int) -> NDArray[np.float32]:
@@ -251,8 +244,3 @@ def _as_given(x: sparse.csr_matrix | NDArray[np.floating]) -> sparse.csr_matrix 
 def _means_by_batch(matrix: sparse.csr_matrix | NDArray[np.float32], batch: NDArray[np.int64]) -> NDArray[np.float32]:
     means = [np.asarray(matrix[batch == number].mean(axis=0)).ravel() for number in range(batch.max() + 1)]
     return np.asarray(means, dtype=np.float32)
-
-
-def _unit_rows(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.divide(x, lengths, out=np.zeros_like(x), where=lengths > 0)

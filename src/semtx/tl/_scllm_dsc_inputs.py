@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +13,13 @@ from semtx import _keys
 from semtx._counts import find_counts, normalize_rows, without_warning
 from semtx._logging import logger
 from semtx._validate import check_key, finite_matrix
+from semtx.models._expression import centred_unit_rows
 from semtx.pp._cell_inputs import normalized_expression
 from semtx.semantics._cell import rank_weights, weighted_semantics
-from semtx.tl._semst_inputs import find_gene_vectors, select_genes
+from semtx.tl._semst_inputs import CONTROLS, find_gene_vectors, select_genes, stored_semantics
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from semtx.models import ScLLMDSCConfig
     from semtx.semantics import Encoder
 
-CONTROLS = ("shuffled", "random")
 # names in a sentence, best first; what comes later is mostly in every cell
 _SENTENCE_GENES = 100
 
@@ -47,7 +49,7 @@ class Expression:
     source
         Where it was found.
     all_genes
-        Normalised expression of all genes, where it is known; not on a log scale.
+        Makes the normalised expression of all genes, not on a log scale, where it is known: not every text needs it.
     """
 
     x: sparse.csr_matrix | NDArray[np.float32]
@@ -55,7 +57,7 @@ class Expression:
     names: list[str] | None
     genes: NDArray[np.intp] | None
     source: str
-    all_genes: sparse.csr_matrix | None
+    all_genes: Callable[[], sparse.csr_matrix] | None
 
 
 def find_expression(
@@ -77,8 +79,8 @@ def find_expression(
             with without_warning():
                 expression = normalized_expression(adata, None)[0]
         except ValueError:
-            expression = None
-        return Expression(z, None, None, None, f"obsm[{use_rep!r}]", expression)
+            return Expression(z, None, None, None, f"obsm[{use_rep!r}]", None)
+        return Expression(z, None, None, None, f"obsm[{use_rep!r}]", lambda: expression)
     try:
         counts = find_counts(adata, layer=layer)
     except ValueError as error:
@@ -91,7 +93,7 @@ def find_expression(
     if n_empty:
         logger.warning("%d cells have no counts in the genes used; they are kept", n_empty)
     names = adata.var_names[genes].tolist()
-    return Expression(x, library_sizes, names, genes, counts.source, normalize_rows(counts.matrix))
+    return Expression(x, library_sizes, names, genes, counts.source, partial(normalize_rows, counts.matrix))
 
 
 @dataclass
@@ -129,12 +131,8 @@ def find_text(
         raise ValueError(msg)
     if semantics is None:
         return TextView()
-    if not isinstance(semantics, str):
-        msg = f"semantics must be a key of adata.obsm, 'auto', 'shuffled', 'random' or None, got {type(semantics).__name__}"
-        raise TypeError(msg)
-    if semantics not in ("auto", *CONTROLS):
-        fix = "use 'auto', 'shuffled', 'random' or None, or compute it with st.pp.cell_semantics(adata)"
-        stored = finite_matrix(adata, semantics, parameter="semantics", fix=fix).astype(np.float32)
+    stored = stored_semantics(adata, semantics)
+    if stored is not None:
         return TextView(semantics=stored, source=f"obsm[{semantics!r}]")
     if expression.all_genes is None:
         if semantics in CONTROLS:
@@ -156,12 +154,13 @@ def find_text(
         )
         raise ValueError(msg)
     if config.omega < 1 or config.learn_omega or sentence_encoder is not None:
-        sentences, path2 = _sentences(adata, expression.all_genes, vectors, sentence_encoder, gene_symbols, semantics)
+        sentences, path2 = _sentences(adata, expression.all_genes(), vectors, sentence_encoder, gene_symbols, semantics)
     if expression.genes is None:
         # a representation has no genes of its own to weigh vectors by
-        weighted = weighted_semantics(expression.all_genes.log1p(), vectors)
+        weighted = weighted_semantics(expression.all_genes().log1p(), vectors)
         if sentences is not None:
-            first, second = _unit(weighted), _unit(sentences)
+            # centred and of one length, so that omega alone decides how much each weighs
+            first, second = centred_unit_rows(weighted), centred_unit_rows(sentences)
             weighted = np.hstack([np.sqrt(config.omega) * first, np.sqrt(1 - config.omega) * second])
         return TextView(semantics=weighted.astype(np.float32), source=f"{source}{path2}")
     used = vectors[expression.genes]
@@ -169,13 +168,6 @@ def find_text(
         msg = f"none of the {len(used)} genes used has a vector; raise n_top_genes, or leave semantics out with semantics=None"
         raise ValueError(msg)
     return TextView(used, sentences, f"{source}{path2}")
-
-
-def _unit(path: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Centre a path and scale its rows to length 1, so that omega alone decides how much it weighs."""
-    centred = path - path.mean(axis=0)
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0)
 
 
 def _sentences(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from semtx.models import ScLLMDSCConfig, SemSTConfig
 
 _MADE_BY = "semtx"
+CONTROLS = ("shuffled", "random")
 
 
 def select_genes(
@@ -132,11 +133,9 @@ def find_semantics(
     """Return the semantics of each observation, shape (n_obs, d), and where they come from."""
     if semantics is None:
         return None, "none"
-    if not isinstance(semantics, str):
-        msg = f"semantics must be a key of adata.obsm, 'auto', 'shuffled', 'random' or None, got {type(semantics).__name__}"
-        raise TypeError(msg)
-    if semantics not in ("auto", "shuffled", "random"):
-        return _stored(adata, semantics), f"obsm[{semantics!r}]"
+    stored = stored_semantics(adata, semantics)
+    if stored is not None:
+        return stored, f"obsm[{semantics!r}]"
     if semantics == "auto" and _keys.CELL_SEMANTICS in adata.obsm:
         return _stored(adata, _keys.CELL_SEMANTICS), f"obsm[{_keys.CELL_SEMANTICS!r}]"
     from semtx.pp import cell_semantics
@@ -210,6 +209,14 @@ def control_vectors(vectors: NDArray[np.float32], control: str, random_state: in
     norms = np.linalg.norm(vectors[has_vector], axis=1, keepdims=True)
     meaningless[has_vector] = noise / np.linalg.norm(noise, axis=1, keepdims=True) * norms
     return meaningless
+
+
+def stored_semantics(adata: AnnData, semantics: str) -> NDArray[np.float32] | None:
+    """Return the cell vectors that ``semantics`` names in ``obsm``, or ``None`` where it asks for others to be made."""
+    if not isinstance(semantics, str):
+        msg = f"semantics must be a key of adata.obsm, 'auto', 'shuffled', 'random' or None, got {type(semantics).__name__}"
+        raise TypeError(msg)
+    return None if semantics in ("auto", *CONTROLS) else _stored(adata, semantics)
 
 
 def _stored(adata: AnnData, key: str) -> NDArray[np.float32]:
