@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from semtx.semantics._table import load_gene_table
     from semtx.semantics._text import gene_texts
     from semtx.semantics._vectors import read_vectors
+    from semtx.semantics._vocabulary import Vocabulary, load_vocabulary
 
 __all__ = [
     "CausalLMEncoder",
@@ -32,6 +33,7 @@ __all__ = [
     "OpenAIEncoder",
     "Prompt",
     "SentenceTransformerEncoder",
+    "Vocabulary",
     "builtin_vectors",
     "detect_organism",
     "estimate_cost",
@@ -40,6 +42,7 @@ __all__ = [
     "get_encoder",
     "load_gene_table",
     "load_online_table",
+    "load_vocabulary",
     "match_genes",
     "read_vectors",
     "score_genes",
@@ -55,6 +58,7 @@ _FILES = {
     "OpenAIEncoder": "_openai",
     "Prompt": "_prompt",
     "SentenceTransformerEncoder": "_sentence_transformer",
+    "Vocabulary": "_vocabulary",
     "builtin_vectors": "_builtin",
     "detect_organism": "_organism",
     "estimate_cost": "_cost",
@@ -63,6 +67,7 @@ _FILES = {
     "get_encoder": "_encoder",
     "load_gene_table": "_table",
     "load_online_table": "_knowledge",
+    "load_vocabulary": "_vocabulary",
     "match_genes": "_match",
     "read_vectors": "_vectors",
     "score_genes": "_cell",
