@@ -28,6 +28,10 @@ CONFIDENCE_SUFFIX: Final = "_confidence"  # obs
 STRUCTURE_SUFFIX: Final = "_structure"  # obsm
 TEXT_SUFFIX: Final = "_text"  # obsm
 
+# tl.describe
+DESCRIBE: Final = "describe"  # uns
+RECORD_SUFFIX: Final = "_record"  # uns
+
 # pl.embedding
 UMAP_SUFFIX: Final = "_umap"  # obsm, uns
 
