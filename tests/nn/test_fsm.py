@@ -69,3 +69,21 @@ def test_rows_do_not_mix():
     changed[2] += 1
     same = (fsm(z, semantics) == fsm(z, changed)).all(dim=1)
     assert same.tolist() == [True, True, False, True, True, True]
+
+
+@pytest.mark.parametrize("semantics", [(1, 8), (5, 8), (6, 7)])
+def test_one_row_of_semantics_for_each_of_the_latent(semantics):
+    """A single row would be broadcast to all, silently."""
+    with pytest.raises(ValueError, match=r"latent must have shape \(n, 4\) and semantics \(n, 8\)"):
+        st.nn.FSM(4, 8)(torch.zeros(6, 4), torch.zeros(semantics))
+
+
+@pytest.mark.parametrize(("error", "options"), [(ValueError, {"latent_dim": 0}), (TypeError, {"semantic_dim": 2.5})])
+def test_widths_are_whole_numbers(error, options):
+    with pytest.raises(error, match=next(iter(options))):
+        st.nn.FSM(**{"latent_dim": 4, "semantic_dim": 8, **options})
+
+
+def test_bound_is_positive():
+    with pytest.raises(ValueError, match="max_scale must be finite, above 0"):
+        st.nn.FSM(4, 8, max_scale=0)

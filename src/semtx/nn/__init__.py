@@ -8,9 +8,11 @@ from semtx._lazy import attach
 
 if TYPE_CHECKING:
     from semtx.nn._assignment_divergence import assignment_divergence
+    from semtx.nn._attach_fsm import AttachedFSM, AttachingFSM, attach_fsm
     from semtx.nn._correlation_reduction import correlation_reduction
     from semtx.nn._cut_graph import CutGraph
     from semtx.nn._fsm import FSM
+    from semtx.nn._fusions import Addition, Concatenation, CrossAttention
     from semtx.nn._graph_cut import graph_cut
     from semtx.nn._graph_encoder import GraphEncoder
     from semtx.nn._info_nce import info_nce
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FSM",
+    "Addition",
+    "AttachedFSM",
+    "AttachingFSM",
+    "Concatenation",
+    "CrossAttention",
     "CutGraph",
     "GraphEncoder",
     "ResidualPerceptron",
@@ -36,6 +43,7 @@ __all__ = [
     "SemSTNetwork",
     "ZINBDecoder",
     "assignment_divergence",
+    "attach_fsm",
     "correlation_reduction",
     "graph_cut",
     "info_nce",
@@ -50,6 +58,11 @@ __all__ = [
 __getattr__, __dir__ = attach(
     __name__,
     __all__,
+    Addition="_fusions",
+    AttachedFSM="_attach_fsm",
+    AttachingFSM="_attach_fsm",
+    Concatenation="_fusions",
+    CrossAttention="_fusions",
     CutGraph="_cut_graph",
     FSM="_fsm",
     GraphEncoder="_graph_encoder",

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from semtx._validate import check_number
+from semtx.nn._pair import check_pair, check_widths
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,15 +16,16 @@ if TYPE_CHECKING:
 
 
 class FSM(nn.Module):
-    r"""Fine-grained semantic modulation of a latent representation.
+    r"""Fine-grained semantic modulation of a latent representation, for any torch module.
 
     Each cell's semantic vector :math:`e_i` decides, element by element, how its latent vector :math:`z_i` is scaled
     and shifted:
 
     .. math:: (\alpha_i, \beta_i) = f(e_i), \qquad z_i' = (1 + \alpha_i) \odot z_i + \beta_i
 
-    The last layer of :math:`f` starts at zero, so that the module starts as the exact identity and semantics act only
-    as far as the loss wants them to.
+    with :math:`z_i, \alpha_i, \beta_i \in \mathbb{R}^{latent\_dim}` and :math:`e_i \in \mathbb{R}^{semantic\_dim}`. The last
+    layer of :math:`f` starts at zero, so that the module starts as the exact identity and semantics act only as far as
+    the loss wants them to. :func:`semtx.nn.attach_fsm` puts it into a model that exists already.
 
     Parameters
     ----------
@@ -34,10 +38,16 @@ class FSM(nn.Module):
     zero_init
         Start as the identity. ``False`` keeps torch's default initialisation, as the authors' code does.
     max_scale
-        Bound on :math:`|\alpha|` (through a scaled tanh), so that a value below 1 never flips a sign; ``None`` for no
-        bound.
+        Bound on :math:`|\alpha|`, through :math:`m \tanh(\alpha / m)`, so that a value below 1 never flips a sign;
+        ``None`` for no bound.
     dropout
         Dropout probability after each hidden layer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A width is no whole number of 1 or more; ``max_scale`` is not above 0; or, when called, latent and semantic
+        vectors do not go together.
 
     References
     ----------
@@ -64,6 +74,10 @@ class FSM(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_widths(latent_dim, semantic_dim, *hidden_dims)
+        if max_scale is not None:
+            check_number("max_scale", max_scale, minimum=0, open_minimum=True)
+        self.latent_dim, self.semantic_dim = latent_dim, semantic_dim
         self.max_scale = max_scale
         widths = [semantic_dim, *hidden_dims]
         layers: list[nn.Module] = []
@@ -76,7 +90,7 @@ class FSM(nn.Module):
         self.modulation = nn.Sequential(*layers, last)
 
     def coefficients(self, semantics: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scales alpha and the shifts beta, each of shape (n, latent_dim)."""
+        """Return the scales alpha and the shifts beta, each of shape (n, latent_dim), of semantics (n, semantic_dim)."""
         alpha, beta = self.modulation(semantics).chunk(2, dim=-1)
         if self.max_scale is not None:
             alpha = self.max_scale * torch.tanh(alpha / self.max_scale)
@@ -88,13 +102,14 @@ class FSM(nn.Module):
         Parameters
         ----------
         latent
-            Shape (n, latent_dim).
+            Shape (n, latent_dim), or (..., n, latent_dim), such as several samples of the same n cells.
         semantics
             Shape (n, semantic_dim), one row per row of ``latent``.
 
         Returns
         -------
-        Shape (n, latent_dim).
+        Shape of ``latent``.
         """
+        check_pair(latent, semantics, self.latent_dim, self.semantic_dim)
         alpha, beta = self.coefficients(semantics)
         return (1 + alpha) * latent + beta
