@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from anndata import AnnData
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+from semtx._values import check_choice, check_integer, check_number, listed
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-def listed(names: Iterable[object], limit: int = 12) -> str:
-    """Write names for an error message, shortened where there are many."""
-    written = [repr(name) for name in names]
-    if not written:
-        return "none"
-    more = f", ... ({len(written)} in all)" if len(written) > limit else ""
-    return ", ".join(written[:limit]) + more
+__all__ = [
+    "check_anndata",
+    "check_choice",
+    "check_integer",
+    "check_key",
+    "check_key_added",
+    "check_n_clusters",
+    "check_number",
+    "coordinates",
+    "finite_matrix",
+    "gene_mask",
+    "listed",
+    "resolve_table",
+]
 
 
 def resolve_table(data: Any, table_key: str | None = None) -> AnnData:
@@ -64,13 +69,6 @@ def check_key(adata: AnnData, attribute: str, key: str, *, fix: str = "", parame
     return mapping[key]
 
 
-def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
-    """Raise a ValueError that lists the choices."""
-    if value not in choices:
-        msg = f"{name} must be one of {listed(choices)}, got {value!r}"
-        raise ValueError(msg)
-
-
 def check_key_added(key_added: Any, *taken: str) -> None:
     """Raise unless results can be named so: text without a slash, not ``"spatial"`` (images are there) nor ``taken``."""
     if not isinstance(key_added, str):
@@ -83,35 +81,6 @@ def check_key_added(key_added: Any, *taken: str) -> None:
         raise ValueError(msg)
     if key_added in {"spatial", *taken}:
         msg = f"key_added={key_added!r} is the key of coordinates and images, which results would replace; give another"
-        raise ValueError(msg)
-
-
-def check_integer(name: str, value: Any, *, minimum: int, maximum: int | None = None, optional: bool = False) -> None:
-    """Raise unless ``value`` is a whole number in the closed range (or ``None`` where that is allowed)."""
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        msg = f"{name} must be a whole number, got {value!r}"
-        raise TypeError(msg)
-    number = int(value)
-    if number < minimum or (maximum is not None and number > maximum):
-        upper = "" if maximum is None else f" and at most {maximum}"
-        msg = f"{name} must be at least {minimum}{upper}, got {value}"
-        raise ValueError(msg)
-
-
-def check_number(
-    name: str, value: Any, *, minimum: float = -np.inf, maximum: float = np.inf, open_minimum: bool = False
-) -> None:
-    """Raise unless ``value`` is a finite number in the closed range (or half-open, with ``open_minimum``)."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        msg = f"{name} must be a number, got {value!r}"
-        raise TypeError(msg)
-    number = float(value)
-    below = number <= minimum if open_minimum else number < minimum
-    if not np.isfinite(number) or below or number > maximum:
-        relation = "above" if open_minimum else "at least"
-        msg = f"{name} must be finite, {relation} {minimum} and at most {maximum}, got {value}"
         raise ValueError(msg)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from semtx._logging import logger
-from semtx._validate import check_choice, listed
+from semtx._values import check_choice, listed
 from semtx.nn._attachment import Attachment
 from semtx.nn._fusions import FUSIONS, make_fusion
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from semtx._validate import check_number
+from semtx._values import check_number
 from semtx.nn._pair import check_pair, check_widths
 
 if TYPE_CHECKING:

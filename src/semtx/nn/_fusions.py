@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import torch
 from torch import nn
 
-from semtx._validate import check_choice, check_integer
+from semtx._values import check_choice, check_integer
 from semtx.nn._fsm import FSM
 from semtx.nn._pair import check_pair, check_widths
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from semtx._validate import check_integer
+from semtx._values import check_integer
 
 if TYPE_CHECKING:
     from torch import Tensor

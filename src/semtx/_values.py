@@ -1,0 +1,56 @@
+"""Checks of single values, which need nothing but numpy: torch modules use them too."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+
+def listed(names: Iterable[object], limit: int = 12) -> str:
+    """Write names for an error message, shortened where there are many."""
+    written = [repr(name) for name in names]
+    if not written:
+        return "none"
+    more = f", ... ({len(written)} in all)" if len(written) > limit else ""
+    return ", ".join(written[:limit]) + more
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Raise a ValueError that lists the choices."""
+    if value not in choices:
+        msg = f"{name} must be one of {listed(choices)}, got {value!r}"
+        raise ValueError(msg)
+
+
+def check_integer(name: str, value: Any, *, minimum: int, maximum: int | None = None, optional: bool = False) -> None:
+    """Raise unless ``value`` is a whole number in the closed range (or ``None`` where that is allowed)."""
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        msg = f"{name} must be a whole number, got {value!r}"
+        raise TypeError(msg)
+    number = int(value)
+    if number < minimum or (maximum is not None and number > maximum):
+        upper = "" if maximum is None else f" and at most {maximum}"
+        msg = f"{name} must be at least {minimum}{upper}, got {value}"
+        raise ValueError(msg)
+
+
+def check_number(
+    name: str, value: Any, *, minimum: float = -np.inf, maximum: float = np.inf, open_minimum: bool = False
+) -> None:
+    """Raise unless ``value`` is a finite number in the closed range (or half-open, with ``open_minimum``)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        msg = f"{name} must be a number, got {value!r}"
+        raise TypeError(msg)
+    number = float(value)
+    below = number <= minimum if open_minimum else number < minimum
+    if not np.isfinite(number) or below or number > maximum:
+        relation = "above" if open_minimum else "at least"
+        msg = f"{name} must be finite, {relation} {minimum} and at most {maximum}, got {value}"
+        raise ValueError(msg)
