@@ -79,3 +79,18 @@ def ring_means(graphs: Sequence[sparse.csr_matrix], x: NDArray[np.floating]) -> 
         means.append(mean)
         inner = mean
     return np.hstack(means)
+
+
+def ring_operator(graphs: Sequence[sparse.csr_matrix]) -> sparse.csr_matrix:
+    """Return the matrix that takes features to their mean over all rings, shape (n, n); rows sum to 1.
+
+    Applied to features it gives the mean of the parts of :func:`ring_means`.
+    """
+    n = graphs[0].shape[0]
+    inner = sparse.identity(n, dtype=np.float64, format="csr")
+    total = sparse.csr_matrix((n, n), dtype=np.float64)
+    for graph in graphs:
+        empty = np.diff(graph.indptr) == 0
+        inner = sparse.csr_matrix(graph + sparse.diags(empty.astype(np.float64)) @ inner)
+        total = total + inner
+    return sparse.csr_matrix(total / len(graphs))

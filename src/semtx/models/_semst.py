@@ -8,6 +8,7 @@ import torch
 from scipy import sparse
 
 from semtx.models._checks import check_counts, check_gene_names, check_graph, check_semantics, explain_divergence
+from semtx.models._read_out import ReadOut, joined
 from semtx.models._reduced_rank import reduced_rank_regression
 from semtx.models._semst_config import SEMST_PRESETS, SemSTConfig
 from semtx.models._semst_preprocessing import SemSTPreprocessing
@@ -216,6 +217,23 @@ class SemST:
             meaning = network.semantic_head(semantics.to(device))
             alpha, beta = network.fsm.coefficients(meaning)
         return alpha.cpu().numpy(), beta.cpu().numpy()
+
+    def _read_out(self) -> tuple[ReadOut, int]:
+        """Return the map from semantics, averaged over so many rings, to alpha and beta."""
+        preprocessing, network = self._trained()
+        layers: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+        if preprocessing.semantics is not None:
+            components = preprocessing.semantics.components.T.astype(np.float64) / preprocessing.semantic_scale
+            layers.append((components, -preprocessing.semantics.mean @ components))
+        bent = not layers
+        for part in (network.semantic_head, network.fsm):
+            for module in part.modules() if part is not None else ():
+                bent = bent or isinstance(module, torch.nn.ReLU)
+                if isinstance(module, torch.nn.Linear):
+                    weight, bias = (value.detach().cpu().double().numpy() for value in (module.weight, module.bias))
+                    layers.append((weight.T, bias) if bent else joined(layers.pop(), (weight.T, bias)))
+                    bent = False
+        return ReadOut(tuple(layers)), preprocessing.n_rings
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``model.json`` into a folder; no pickle."""

@@ -14,8 +14,7 @@ from semtx.pp._cell_inputs import gene_names, gene_vectors, normalized_expressio
 from semtx.semantics._cell import (
     RANKINGS,
     Ranking,
-    score_genes,
-    selection,
+    cell_weights,
     top_genes,
     weighted_semantics,
 )
@@ -179,11 +178,9 @@ def cell_semantics(
         vectors, fields = gene_vectors(adata, gene_semantics_key, organism, gene_symbols)
         candidates &= vectors.any(axis=1)
         _check_any(candidates, f"has a vector in adata.varm[{gene_semantics_key!r}]")
-        expression = expression[:, candidates]
-        weights = score_genes(expression, ranking)
-        if n_top_genes is not None:
-            top = selection(top_genes(expression, symbols[candidates], n_top_genes, ranking), expression.shape[1])
-            weights = weights.multiply(top).tocsr() if method == "weighted" else top
+        weights = cell_weights(
+            expression[:, candidates], symbols[candidates], n_top_genes, ranking, alike=method == "top_genes"
+        )
         cells = weighted_semantics(weights, vectors[candidates])
 
     empty = int((~cells.any(axis=1)).sum())

@@ -108,6 +108,35 @@ def top_genes(
     return found
 
 
+def cell_weights(
+    expression: sparse.csr_matrix,
+    gene_names: Sequence[str] | NDArray[Any],
+    n_top_genes: int | None,
+    ranking: Ranking = "expression",
+    *,
+    alike: bool = False,
+) -> sparse.csr_matrix:
+    """Weigh the genes of each cell, all or the best, by their score or all ``alike``.
+
+    Parameters
+    ----------
+    expression, gene_names, ranking
+        As in :func:`top_genes`.
+    n_top_genes
+        Genes per cell; ``None`` for all.
+    alike
+        Weigh the best genes alike.
+
+    Returns
+    -------
+    CSR float32, shape (n_obs, n_vars), for :func:`weighted_semantics`.
+    """
+    if n_top_genes is None:
+        return score_genes(expression, ranking)
+    top = selection(top_genes(expression, gene_names, n_top_genes, ranking), expression.shape[1])
+    return top if alike else score_genes(expression, ranking).multiply(top).tocsr()
+
+
 def weighted_semantics(weights: sparse.csr_matrix, gene_vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Average gene vectors over the genes of each cell.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -110,7 +110,8 @@ def semst(
         ``method``, ``resolution`` and ``n_smoothing`` of :func:`semtx.tl.cluster`; the preset has a method of its own:
         a mixture in ``"default"``, k-means in the authors'.
     store_modulation
-        Write the scales and shifts of the modulation too.
+        Write the scales and shifts of the modulation too, and the trained map that gives them:
+        :func:`semtx.tl.gene_attribution` and :func:`semtx.pl.modulation` read them.
     key_added
         Key in ``adata.obs`` and ``adata.uns``; the embedding is ``X_`` and this key.
     random_state
@@ -236,8 +237,11 @@ def semst(
         )
 
     obsm = {_keys.embedding(key_added): z[back]}
+    stored: dict[str, Any] = {}
     if store_modulation:
         obsm[key_added + _keys.MODULATION_SUFFIX] = np.hstack(model._modulation(inputs.semantics))[back]
+        read_out, n_rings = model._read_out()
+        stored["modulation"] = {"n_rings": n_rings, **read_out.arrays()}
     params = {
         "n_clusters": n_clusters,
         "preset": preset if isinstance(preset, str) else "custom",
@@ -266,6 +270,7 @@ def semst(
         clustering=found.report,
         **model.record.as_dict(),
         seconds=time.perf_counter() - started,
+        **stored,
     )
     adata = working_copy(adata) if copy else adata
     fields["obsp"] = {key: built[back][:, back] for key, built in fields.get("obsp", {}).items()}

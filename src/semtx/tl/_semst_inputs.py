@@ -107,7 +107,7 @@ def find_graph(
                     key,
                     "delete that entry" if neighbors_key is None else "leave out neighbors_key",
                 )
-            return _within_sections(spatial_connectivities(adata, key), library), f"uns[{key!r}]", {}
+            return within_sections(spatial_connectivities(adata, key), library), f"uns[{key!r}]", {}
     holder = spatial_graph(coordinates, library=library, n_neighbors=config.n_neighbors, radius=config.radius)
     entry = dict(holder.uns[_keys.SPATIAL_NEIGHBORS])
     entry["params"] = {**{name: value for name, value in entry["params"].items() if value is not None}, **made}
@@ -231,7 +231,7 @@ def _fingerprint(coordinates: NDArray[np.floating], library: pd.Series | None) -
     return digest.hexdigest()[:16]
 
 
-def _within_sections(graph: sparse.csr_matrix, library: pd.Series | None) -> sparse.csr_matrix:
+def within_sections(graph: sparse.csr_matrix, library: pd.Series | None) -> sparse.csr_matrix:
     if library is None:
         return graph
     edges = graph.tocoo()
