@@ -22,6 +22,7 @@ CALLS: dict[str, dict] = {
     "pp.cell_semantics": {},
     "tl.semst": {"n_clusters": 3},
     "tl.scllm_dsc": {"n_clusters": 3},
+    "tl.describe": {"groupby": "ground_truth"},
     "tl.cluster": {"n_clusters": 3, "use_rep": "X_pca"},
 }
 PLOTS: dict[str, dict] = {
@@ -31,7 +32,7 @@ PLOTS: dict[str, dict] = {
     "pl.confidence": {"key": "ground_truth", "show": False},
     "pl.agreement": {"first": "ground_truth", "second": "ground_truth", "kind": "flow", "show": False},
 }
-NEEDS_COUNTS = ["pp.cell_semantics", "tl.semst", "tl.scllm_dsc"]
+NEEDS_COUNTS = ["pp.cell_semantics", "tl.describe", "tl.semst", "tl.scllm_dsc"]
 NEEDS_PLACE = ["tl.semst", "pl.spatial"]
 N_OBS = 100
 
@@ -377,6 +378,10 @@ class TestBadInput:
             ("tl.scllm_dsc", {"accelerator": "missing"}, ValueError),
             ("tl.scllm_dsc", {"cluster_on": "missing"}, ValueError),
             ("tl.scllm_dsc", {"cluster_method": "missing"}, ValueError),
+            ("tl.describe", {"groupby": "missing"}, KeyError),
+            ("tl.describe", {"layer": "missing"}, KeyError),
+            ("tl.describe", {"mask_var": "missing"}, KeyError),
+            ("tl.describe", {"evidence": "missing"}, ValueError),
             ("tl.cluster", {"use_rep": "missing"}, KeyError),
             ("tl.cluster", {"method": "missing"}, ValueError),
             ("pl.spatial", {"color": "missing"}, KeyError),

@@ -21,6 +21,7 @@ def describe_df(
     *,
     max_pval_adj: float = 1.0,
     n_terms: int | None = None,
+    all_terms: bool = False,
     key: str = _keys.DESCRIBE,
     table_key: str | None = None,
 ) -> pd.DataFrame:
@@ -36,6 +37,8 @@ def describe_df(
         Leave out terms with an adjusted p-value above it.
     n_terms
         Terms of each cluster, the best ones; all by default.
+    all_terms
+        Also how each cluster does in the terms that are kept for others: those of rank 0, after its own.
     key
         Key of `adata.uns` with the result of :func:`semtx.tl.describe` (its `key_added`).
     table_key
@@ -64,7 +67,7 @@ def describe_df(
     check_number("max_pval_adj", max_pval_adj, minimum=0, maximum=1)
     check_integer("n_terms", n_terms, minimum=1, optional=True)
     table = check_key(adata, "uns", key, parameter="key", fix="run st.tl.describe(adata) first")
-    if not isinstance(table, pd.DataFrame) or not {"group", "term", "pval_adj"} <= set(table):
+    if not isinstance(table, pd.DataFrame) or not {"group", "term", "pval_adj", "rank"} <= set(table):
         msg = f"adata.uns[{key!r}] is no result of st.tl.describe; give its key_added as key="
         raise KeyError(msg)
     known = list(dict.fromkeys(table["group"]))
@@ -73,8 +76,5 @@ def describe_df(
     if missing:
         msg = f"group {missing[0]!r} is not in adata.uns[{key!r}], which has {listed(known)}"
         raise KeyError(msg)
-    parts = [
-        table[(table["group"] == one) & (table["pval_adj"] <= max_pval_adj)].head(n_terms or len(table))
-        for one in wanted
-    ]
-    return pd.concat(parts, ignore_index=True)
+    shown = table[(table["pval_adj"] <= max_pval_adj) & (all_terms | (table["rank"] > 0))]
+    return pd.concat([shown[shown["group"] == one].head(n_terms or len(table)) for one in wanted], ignore_index=True)
