@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.sparse.csgraph import shortest_path
 
-from semtx.graphs import ring_means, rings, spatial_graph
+from semtx.graphs import ring_means, ring_operator, rings, spatial_graph
 
 
 def hexagonal(side: int) -> np.ndarray:
@@ -85,3 +85,15 @@ def test_own_features_are_left_out():
 def test_no_edges_at_all():
     x = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
     np.testing.assert_array_equal(ring_means(rings(sparse.csr_matrix((5, 5)), 3), x), x)
+
+
+def test_ring_operator_is_the_mean_of_ring_means():
+    generator = np.random.default_rng(0)
+    graph = sparse.random(60, 60, density=0.02, random_state=0, format="csr")  # isolated ones and short components
+    graph = (graph + graph.T).tocsr()
+    x = generator.normal(size=(60, 4))
+    found = rings(graph, 3)
+    wanted = ring_means(found, x).reshape(60, 3, 4).mean(axis=1)
+    operator = ring_operator(found)
+    np.testing.assert_allclose(operator @ x, wanted, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(operator.sum(axis=1)).ravel(), 1, rtol=1e-6)
