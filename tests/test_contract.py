@@ -24,6 +24,7 @@ CALLS: dict[str, dict] = {
     "tl.scllm_dsc": {"n_clusters": 3},
     "tl.describe": {"groupby": "ground_truth"},
     "tl.cluster": {"n_clusters": 3, "use_rep": "X_pca"},
+    "tl.modulate": {"use_rep": "X_pca"},
 }
 PLOTS: dict[str, dict] = {
     "pl.spatial": {"color": "ground_truth", "show": False},
@@ -383,6 +384,12 @@ class TestBadInput:
             ("tl.describe", {"mask_var": "missing"}, KeyError),
             ("tl.describe", {"evidence": "missing"}, ValueError),
             ("tl.cluster", {"use_rep": "missing"}, KeyError),
+            ("tl.modulate", {"use_rep": "missing"}, KeyError),
+            ("tl.modulate", {"semantics_key": "missing"}, KeyError),
+            ("tl.modulate", {"library_key": "missing"}, KeyError),
+            ("tl.modulate", {"neighbors_key": "missing"}, KeyError),
+            ("tl.modulate", {"spatial_key": "missing", "context": "spatial"}, KeyError),
+            ("tl.modulate", {"fusion": "missing"}, ValueError),
             ("tl.cluster", {"method": "missing"}, ValueError),
             ("pl.spatial", {"color": "missing"}, KeyError),
             ("pl.spatial", {"library_key": "missing"}, KeyError),

@@ -32,6 +32,9 @@ TEXT_SUFFIX: Final = "_text"  # obsm
 DESCRIBE: Final = "describe"  # uns
 RECORD_SUFFIX: Final = "_record"  # uns
 
+# tl.modulate
+FSM_SUFFIX: Final = "_fsm"  # obsm, uns
+
 # pl.embedding
 UMAP_SUFFIX: Final = "_umap"  # obsm, uns
 
