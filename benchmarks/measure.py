@@ -7,8 +7,13 @@ import resource
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
 
 
 def measure(path: Path, method: str, seed: int) -> dict[str, object]:
@@ -21,7 +26,6 @@ def measure(path: Path, method: str, seed: int) -> dict[str, object]:
     import squidpy  # noqa: F401
     import torch  # noqa: F401
 
-    import semtx as st
     from benchmarks.methods import METHODS
 
     started = time.perf_counter()
@@ -31,20 +35,29 @@ def measure(path: Path, method: str, seed: int) -> dict[str, object]:
         del adata.obs[key]
     labels = METHODS[method](adata, int(truth.nunique()), seed)
     seconds = time.perf_counter() - started
+    return {
+        "data": path.stem,
+        "method": method,
+        "seed": seed,
+        **scores(adata, truth, labels),
+        "seconds": seconds,
+        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }
+
+
+def scores(adata: AnnData, truth: pd.Series, labels: object) -> dict[str, float]:
+    """Score labels against the truth and, where there are coordinates, by themselves."""
+    import anndata
+
+    import semtx as st
+
     obsm = {"spatial": adata.obsm["spatial"]} if "spatial" in adata.obsm else {}
     scored = anndata.AnnData(obs=adata.obs[[]].copy(), obsm=obsm)
     scored.obs["ground_truth"] = truth.astype("category")
     scored.obs["found"] = np.asarray(labels).astype(str)
     scored.obs["found"] = scored.obs["found"].astype("category")
-    return {
-        "data": path.stem,
-        "method": method,
-        "seed": seed,
-        **st.metrics.clustering_scores(scored, "found").to_dict(),
-        **(st.metrics.spatial_scores(scored, "found").to_dict() if obsm else {}),
-        "seconds": seconds,
-        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-    }
+    found = st.metrics.clustering_scores(scored, "found").to_dict()
+    return {**found, **(st.metrics.spatial_scores(scored, "found").to_dict() if obsm else {})}
 
 
 if __name__ == "__main__":
