@@ -23,18 +23,22 @@ CALLS: dict[str, dict] = {
     "tl.semst": {"n_clusters": 3},
     "tl.scllm_dsc": {"n_clusters": 3},
     "tl.describe": {"groupby": "ground_truth"},
+    "tl.gene_attribution": {"key": "trained"},
     "tl.cluster": {"n_clusters": 3, "use_rep": "X_pca"},
     "tl.modulate": {"use_rep": "X_pca"},
 }
 PLOTS: dict[str, dict] = {
     "pl.spatial": {"color": "ground_truth", "show": False},
     "pl.history": {"show": False},
+    "pl.modulation": {"key": "trained", "show": False},
     "pl.embedding": {"key": "ground_truth", "use_rep": "spatial", "show": False},
     "pl.confidence": {"key": "ground_truth", "show": False},
+    "pl.describe": {"key": "described", "n_terms": 2, "max_pval_adj": 1.0, "show": False},
+    "pl.gene_semantics": {"key": "plane", "show": False},
     "pl.agreement": {"first": "ground_truth", "second": "ground_truth", "kind": "flow", "show": False},
 }
 NEEDS_COUNTS = ["pp.cell_semantics", "tl.describe", "tl.semst", "tl.scllm_dsc"]
-NEEDS_PLACE = ["tl.semst", "pl.spatial"]
+NEEDS_PLACE = ["tl.semst", "pl.modulation", "pl.spatial"]
 N_OBS = 100
 
 pytestmark = pytest.mark.filterwarnings(
@@ -50,7 +54,21 @@ def example() -> AnnData:
     adata.layers["scaled"] = adata.X.toarray() - 1
     adata.obsm["ground_truth_proba"] = np.full((N_OBS, 5), 0.2)
     adata.obs["ground_truth_confidence"] = 0.2
+    adata.varm["plane"] = np.random.default_rng(1).normal(size=(adata.n_vars, 2)).astype(np.float32)
+    st.tl.describe(adata, "ground_truth", n_terms=3, key_added="described")
+    _add_training(adata)
     return adata
+
+
+def _add_training(adata: AnnData) -> None:
+    """Add what ``tl.semst`` stores, with a graph of its own, so that the usual keys stay free."""
+    made = st.tl.semst(adata, 3, max_epochs=2, key_added="trained", store_modulation=True, copy=True)
+    adata.obs["trained"] = made.obs["trained"]
+    adata.obsm["trained_modulation"] = made.obsm["trained_modulation"]
+    adata.obsp["trained_connectivities"] = made.obsp["spatial_connectivities"]
+    adata.uns["trained_neighbors"] = {"connectivities_key": "trained_connectivities"}
+    adata.uns["trained"] = made.uns["trained"]
+    adata.uns["trained"]["params"]["neighbors_key"] = "trained_neighbors"
 
 
 @pytest.fixture
@@ -213,7 +231,9 @@ class TestInput:
 
     def test_view(self, adata, name, wanted, capsys):
         had = keys(adata)
-        whole = anndata.concat([adata, adata[:5].copy()], merge="same", uns_merge="same", index_unique="-")
+        whole = anndata.concat(
+            [adata, adata[:5].copy()], merge="same", uns_merge="same", index_unique="-", pairwise=True
+        )
         whole.varm.update(adata.varm)
         whole.obs_names = [*adata.obs_names, *(f"more{i}" for i in range(5))]
         before = state(whole)
@@ -361,6 +381,8 @@ class TestBadInput:
             ("pp.cell_semantics", {"mask_var": "missing"}, KeyError),
             ("pp.gene_semantics", {"organism": "missing"}, ValueError),
             ("pp.gene_semantics", {"gene_symbols": "missing"}, KeyError),
+            ("tl.gene_attribution", {"key": "missing"}, KeyError),
+            ("tl.gene_attribution", {"groupby": "missing"}, KeyError),
             ("tl.semst", {"layer": "missing"}, KeyError),
             ("tl.semst", {"spatial_key": "missing"}, KeyError),
             ("tl.semst", {"library_key": "missing"}, KeyError),
@@ -394,8 +416,15 @@ class TestBadInput:
             ("pl.spatial", {"color": "missing"}, KeyError),
             ("pl.spatial", {"library_key": "missing"}, KeyError),
             ("pl.embedding", {"use_rep": "missing"}, KeyError),
+            ("pl.modulation", {"key": "missing"}, KeyError),
+            ("pl.modulation", {"part": "missing"}, ValueError),
             ("pl.embedding", {"color": "missing"}, KeyError),
             ("pl.confidence", {"key": "missing"}, KeyError),
+            ("pl.describe", {"key": "missing"}, KeyError),
+            ("pl.describe", {"groups": "missing"}, KeyError),
+            ("pl.gene_semantics", {"key": "missing"}, KeyError),
+            ("pl.gene_semantics", {"color": "missing"}, KeyError),
+            ("pl.gene_semantics", {"mask_var": "missing"}, KeyError),
             ("pl.agreement", {"second": "missing"}, KeyError),
             ("pl.agreement", {"kind": "missing"}, ValueError),
         ],

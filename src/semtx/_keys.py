@@ -32,6 +32,12 @@ TEXT_SUFFIX: Final = "_text"  # obsm
 DESCRIBE: Final = "describe"  # uns
 RECORD_SUFFIX: Final = "_record"  # uns
 
+# tl.gene_attribution
+GENE_ATTRIBUTION: Final = "gene_attribution"  # uns
+
+# tl.query
+QUERY: Final = "query"  # obs, uns
+
 # tl.modulate
 FSM_SUFFIX: Final = "_fsm"  # obsm, uns
 

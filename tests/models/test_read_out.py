@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -11,11 +13,7 @@ GENERATOR = np.random.default_rng(0)
 
 
 def read_out(*widths: int) -> ReadOut:
-    return ReadOut(
-        tuple(
-            (GENERATOR.normal(size=(a, b)), GENERATOR.normal(size=b)) for a, b in zip(widths, widths[1:], strict=False)
-        )
-    )
+    return ReadOut(tuple((GENERATOR.normal(size=(a, b)), GENERATOR.normal(size=b)) for a, b in pairwise(widths)))
 
 
 @pytest.mark.parametrize("widths", [(5, 6), (5, 7, 6), (5, 9, 8, 6)])

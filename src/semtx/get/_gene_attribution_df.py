@@ -56,8 +56,8 @@ def gene_attribution_df(
     >>> st.tl.semst(adata, 5, max_epochs=10, accelerator="cpu", store_modulation=True)
     >>> st.tl.gene_attribution(adata)
     >>> table = st.get.gene_attribution_df(adata, "0")
-    >>> round(table["share"].sum(), 4)
-    1.0
+    >>> f"{table['share'].sum():.3f}"
+    '1.000'
     """
     adata = resolve_table(adata, table_key)
     check_integer("n_genes", n_genes, minimum=1, optional=True)

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from semtx.pl._confidence import confidence
     from semtx.pl._embedding import embedding
     from semtx.pl._history import history
+    from semtx.pl._modulation import modulation
     from semtx.pl._spatial import spatial
 
-__all__ = ["agreement", "confidence", "embedding", "history", "spatial"]
+__all__ = ["agreement", "confidence", "embedding", "history", "modulation", "spatial"]
 
 __getattr__, __dir__ = attach(__name__, __all__)

@@ -31,8 +31,8 @@ def planar(adata: AnnData, use_rep: str, *, fix: str, **options: Any) -> NDArray
     if z.shape[1] == 2:
         return z
     place = use_rep + _keys.UMAP_SUFFIX
-    rows = _fingerprints(z)
-    if place in adata.obsm and _holds(adata.uns.get(place), rows, options):
+    rows = fingerprints(z)
+    if place in adata.obsm and holds(adata.uns.get(place), rows, options):
         return np.asarray(adata.obsm[place], dtype=np.float64)[:, :2]
     drawn = umap(z, **options)
     if not adata.is_view:
@@ -57,7 +57,7 @@ def umap(z: NDArray[np.float64], *, n_neighbors: int, min_dist: float, random_st
     return np.asarray(holder.obsm["X_umap"], dtype=np.float32)
 
 
-def _holds(record: Any, rows: NDArray[np.uint64], options: Mapping[str, Any]) -> bool:
+def holds(record: Any, rows: NDArray[np.uint64], options: Mapping[str, Any]) -> bool:
     """Whether the layout that is kept is of these rows and made so."""
     if not hasattr(record, "get") or "rows" not in record:
         # somebody else put it there
@@ -65,7 +65,7 @@ def _holds(record: Any, rows: NDArray[np.uint64], options: Mapping[str, Any]) ->
     return dict(record["params"]) == dict(options) and bool(np.isin(rows, record["rows"]).all())
 
 
-def _fingerprints(z: NDArray[np.float64]) -> NDArray[np.uint64]:
+def fingerprints(z: NDArray[np.float64]) -> NDArray[np.uint64]:
     """Return one number for each row, which differs if the row does."""
     words = np.ascontiguousarray(z, dtype=np.float32).view(np.uint32).astype(np.uint64)
     factors = np.random.default_rng(0).integers(2**63, size=words.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(

@@ -1,0 +1,70 @@
+"""What genes are coloured by: expression, a column of ``var``, a term, sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pandas as pd
+
+from semtx._validate import listed
+from semtx.pp._cell_inputs import normalized_expression
+from semtx.pp._gene_names import ensembl_of, names_of
+from semtx.semantics import load_vocabulary, match_genes, score_genes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from anndata import AnnData
+
+EXPRESSION: Final = "expression"
+
+
+def gene_colors(adata: AnnData, color: str | Mapping[str, Iterable[str]], layer: str | None) -> pd.Series:
+    """Return a value for each gene, categorical or float, whose name is that of the panel."""
+    if isinstance(color, Mapping):
+        return _sets(adata, color)
+    if color in adata.var:
+        column = adata.var[color]
+        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            return column.astype(float).replace([np.inf, -np.inf], np.nan)
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            return column.cat.remove_unused_categories() if adata.is_view else column
+        return column.astype(object).where(column.notna(), None).astype("category")
+    if color == EXPRESSION:
+        expression, _ = normalized_expression(adata, layer)
+        mean = np.asarray(score_genes(expression).mean(axis=0)).ravel()
+        return pd.Series(mean, index=adata.var_names, name=EXPRESSION)
+    return _term(adata, color)
+
+
+def _term(adata: AnnData, color: str) -> pd.Series:
+    """Mark the genes of a term of the vocabulary."""
+    match = match_genes(names_of(adata, None), ensembl_ids=ensembl_of(adata, None)[0])
+    vocabulary = load_vocabulary(match.organism)
+    row = vocabulary.find(color)
+    if row < 0:
+        msg = (
+            f"color={color!r} is neither 'expression', nor in adata.var, which has {listed(adata.var.columns)}, nor a term of "
+            "the vocabulary by name or id; st.semantics.load_vocabulary(...).terms lists those"
+        )
+        raise KeyError(msg)
+    belongs = np.isin(match.rows, vocabulary.members[row].indices)
+    name = vocabulary.terms["name"][row]
+    return _categories(adata, np.where(belongs, name, ""), [name], name)
+
+
+def _sets(adata: AnnData, sets: Mapping[str, Iterable[str]]) -> pd.Series:
+    """Mark the genes of sets; a gene of several belongs to the first."""
+    labels = np.full(adata.n_vars, "", dtype=object)
+    for name, genes in reversed(list(sets.items())):
+        labels[adata.var_names.isin([genes] if isinstance(genes, str) else list(genes))] = str(name)
+    if not (labels != "").any():
+        msg = f"none of the genes of the sets {listed(sets)} is in adata.var_names"
+        raise KeyError(msg)
+    return _categories(adata, labels, [str(name) for name in sets], "gene sets")
+
+
+def _categories(adata: AnnData, labels: np.ndarray, names: list[str], title: str) -> pd.Series:
+    return pd.Series(pd.Categorical(labels, categories=names), index=adata.var_names, name=title)
