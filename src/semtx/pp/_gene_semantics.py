@@ -104,7 +104,7 @@ def gene_semantics(
     `adata.var['gene_semantics_match']` : `pandas.Series` (dtype `category`)
         How: symbol, alias, ensembl, ortholog; or why not: ambiguous (an alias of several genes), none.
     `adata.uns['gene_semantics']` : `dict`
-        Parameters, organism, coverage, where the vectors come from.
+        Parameters, organism, coverage, where the vectors come from, what they were centred and divided by.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def gene_semantics(
         center = True if center is None else center
         if standardize is None:
             standardize = provenance["identity"].get("backend") == "causal-lm"
-    vectors = _scaled(vectors, vectors.any(axis=1) & mask, center=bool(center), standardize=bool(standardize))
+    vectors, scaling = _scaled(vectors, vectors.any(axis=1) & mask, center=bool(center), standardize=bool(standardize))
     has_vector = vectors.any(axis=1)
 
     if match.table.attrs:
@@ -176,7 +176,9 @@ def gene_semantics(
         "fraction": 1 - (counts["none"] + counts["ambiguous"]) / len(method),
         **counts,
     }
-    record = run_record("pp.gene_semantics", params, organism=organism, coverage=coverage, provenance=provenance)
+    record = run_record(
+        "pp.gene_semantics", params, organism=organism, coverage=coverage, provenance=provenance, scaling=scaling
+    )
     adata = working_copy(adata) if copy else adata
     write_results(
         adata,
@@ -233,17 +235,23 @@ def _encode(
 
 def _scaled(
     vectors: NDArray[np.float32], used: NDArray[np.bool_], *, center: bool, standardize: bool
-) -> NDArray[np.float32]:
-    """Centre the used rows, standardise their dimensions, scale them to unit length; the others become 0."""
+) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """Centre the used rows, standardise their dimensions, scale them to unit length; the others become 0.
+
+    Also returns what was subtracted and divided by, which a text's vector needs to be compared with them.
+    """
     rows = vectors[used].astype(np.float64)
+    scaling = {}
     if center and len(rows) > 1:
-        rows -= rows.mean(axis=0)
+        scaling["mean"] = rows.mean(axis=0)
+        rows -= scaling["mean"]
     if standardize and len(rows) > 1:
         spread = rows.std(axis=0)
-        rows /= np.where(spread > 0, spread, 1)
+        scaling["deviation"] = np.where(spread > 0, spread, 1)
+        rows /= scaling["deviation"]
     if center or standardize:
         length = np.linalg.norm(rows, axis=1, keepdims=True)
         rows /= np.where(length > 0, length, 1)
     result = np.zeros(vectors.shape, dtype=np.float32)
     result[used] = rows
-    return result
+    return result, {name: values.astype(np.float32) for name, values in scaling.items()}
