@@ -37,6 +37,7 @@ _FUSIONS = ("fsm", "concatenate", "add", "cross_attention")
 # below this, five folds tell nothing
 _FEWEST = 20
 _N_NEIGHBORS = 15
+_NARROW = 256
 # observations above which the epochs shrink, since each holds many steps
 _LARGE = 20_000
 
@@ -198,7 +199,8 @@ def modulate(
     else:
         n_epochs = max(1, round(max_epochs * min(1.0, _LARGE / adata.n_obs)))
         sections = None if library is None else library.cat.codes.to_numpy()
-        with limit_threads():
+        # its matrices are so small that threads would wait for each other most of the time
+        with limit_threads(1 if z.shape[1] <= _NARROW else None):
             result = modulate_embedding(
                 z,
                 meaning,
