@@ -20,6 +20,7 @@ import semtx as st
 CALLS: dict[str, dict] = {
     "pp.gene_semantics": {},
     "pp.cell_semantics": {},
+    "tl.query": {"query": "myelin sheath", "encoder": "vocabulary"},
     "tl.semst": {"n_clusters": 3},
     "tl.scllm_dsc": {"n_clusters": 3},
     "tl.describe": {"groupby": "ground_truth"},
@@ -37,7 +38,7 @@ PLOTS: dict[str, dict] = {
     "pl.gene_semantics": {"key": "plane", "show": False},
     "pl.agreement": {"first": "ground_truth", "second": "ground_truth", "kind": "flow", "show": False},
 }
-NEEDS_COUNTS = ["pp.cell_semantics", "tl.describe", "tl.semst", "tl.scllm_dsc"]
+NEEDS_COUNTS = ["pp.cell_semantics", "tl.describe", "tl.query", "tl.semst", "tl.scllm_dsc"]
 NEEDS_PLACE = ["tl.semst", "pl.modulation", "pl.spatial"]
 N_OBS = 100
 
@@ -383,6 +384,11 @@ class TestBadInput:
             ("pp.gene_semantics", {"gene_symbols": "missing"}, KeyError),
             ("tl.gene_attribution", {"key": "missing"}, KeyError),
             ("tl.gene_attribution", {"groupby": "missing"}, KeyError),
+            ("tl.query", {"layer": "missing"}, KeyError),
+            ("tl.query", {"mask_var": "missing"}, KeyError),
+            ("tl.query", {"gene_symbols": "missing"}, KeyError),
+            ("tl.query", {"gene_semantics_key": "missing"}, KeyError),
+            ("tl.query", {"kind": "missing"}, ValueError),
             ("tl.semst", {"layer": "missing"}, KeyError),
             ("tl.semst", {"spatial_key": "missing"}, KeyError),
             ("tl.semst", {"library_key": "missing"}, KeyError),

@@ -188,12 +188,12 @@ def unit(vector: Any) -> Vector:
 
 
 def relevance(vectors: NDArray[np.float32], answer: Answer, usable: NDArray[np.bool_], n_genes: int) -> Vector:
-    """Return the cosine of the genes that are nearest to an answer, 0 for all others, shape (n_genes_in_data,)."""
+    """Return the squared cosine of the genes that are nearest to an answer, 0 for all others, shape (n_genes_in_data,)."""
     lengths = np.linalg.norm(vectors, axis=1)
     cosine = np.divide(vectors @ answer.vector, lengths, out=np.zeros(len(vectors)), where=usable & (lengths > 0))
     near = np.argsort(-cosine, kind="stable")[:n_genes]
     kept: Vector = np.zeros(len(vectors))
-    kept[near] = np.maximum(cosine[near], 0)
+    kept[near] = np.maximum(cosine[near], 0) ** 2
     return kept
 
 

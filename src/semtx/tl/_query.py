@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _MAX_GENES = 100
 _MIN_GENES = 5
-_SHARE = 10  # of few genes, at most one in so many
+_SHARE = 20  # of few genes, at most one in so many
 
 
 def query(
@@ -64,7 +64,7 @@ def query(
 
     A text is encoded by the encoder that made the gene vectors, and joined with what the genes of the nearest terms of the
     vocabulary (:func:`semtx.semantics.load_vocabulary`) have in common. The genes nearest to the result, weighted by their
-    cosine, make the score of a cell: :math:`\sum_j w_j z_{ij}`, with each gene's log-normalised expression standardised
+    squared cosine, make the score of a cell: :math:`\sum_j w_j z_{ij}`, with each gene's log-normalised expression standardised
     over cells. It is calibrated against random gene sets: the result is the z-score that the same weights on other genes
     of like mean expression would give, over all such sets, by their exact mean and variance. Nothing is drawn, and 0
     means no more than chance.
@@ -94,7 +94,7 @@ def query(
         :func:`semtx.semantics.get_encoder` understands: it must be the encoder that made the gene vectors. Or
         ``"vocabulary"``, to use none.
     n_genes
-        Genes that make a score; ``None`` takes 100, or a tenth of the genes that can be used, where that is less.
+        Genes that make a score; ``None`` takes 100, or a twentieth of the genes that can be used, where that is less.
     layer
         Layer to read; ``None`` looks in ``layers["counts"]``, ``X`` and ``raw``.
     gene_semantics_key

@@ -114,8 +114,8 @@ class Reader:
 
     def _genes(self, genes: tuple[str, ...]) -> tuple[GeneMatch, np.ndarray]:
         """Return genes as the facts table knows them, and their places in the data, without those that neither knows."""
-        organism, table = self.space.match.organism, self.space.match.table
-        match = match_genes(genes, organism=organism, table=table)
+        organism = self.space.match.organism
+        match = match_genes(genes, organism=organism)
         rows = np.array(
             [
                 self._places.get(name, self._places.get(symbol, -1))
@@ -125,15 +125,18 @@ class Reader:
         known = (rows >= 0) | (match.matched & self.space.is_builtin)
         if not known.all():
             unknown = [gene for gene, is_known in zip(genes, known, strict=True) if not is_known]
-            choices = list(dict.fromkeys([*self._places, *(table["symbol"] if self.space.is_builtin else ())]))
-            close = {gene: get_close_matches(gene, choices, n=3, cutoff=0.6) for gene in unknown[:3]}
+            others = self.space.match.table["symbol"] if self.space.is_builtin else ()
+            close = {
+                gene: get_close_matches(gene, self._places, n=3) or get_close_matches(gene, others, n=3)
+                for gene in unknown[:3]
+            }
             meant = "; ".join(f"{gene!r}: {', '.join(found) or 'nothing like it'}" for gene, found in close.items())
             where = "in the data or the gene table" if self.space.is_builtin else "among the genes with a vector"
             text = f"genes that are not {where}: {listed(unknown, 6)} (close: {meant})"
             if not known.any():
                 raise ValueError(text)
             logger.warning("%s; they are left out", text)
-        return match_genes(np.array(genes)[known], organism=organism, table=table), rows[known]
+        return match_genes(np.array(genes)[known], organism=organism), rows[known]
 
 
 def read_queries(query: Any, key_added: str) -> dict[str, Any]:
