@@ -36,7 +36,7 @@ def left_over(folder):
 def test_version_and_help(run):
     assert run("--version").stdout.strip() == f"semtx {st.__version__}"
     shown = run("--help").stdout
-    assert all(command in shown for command in ("demo", "semst", "scllm-dsc", "gene-semantics"))
+    assert all(command in shown for command in ("demo", "semst", "scllm-dsc", "gene-semantics", "query"))
     assert run().exit_code == 2
 
 
@@ -211,6 +211,22 @@ def test_zarr_is_written_and_replaced(run, section, tmp_path):
         assert done.exit_code == 0, done.output
         assert [name for name in anndata.read_zarr(out).varm if name in {"first", "second"}] == [key]
         assert left_over(tmp_path) == {"out.zarr"}
+
+
+def test_query(run, section, tmp_path):
+    out, plot = tmp_path / "out.h5ad", tmp_path / "map.png"
+    words = ("--encoder", "vocabulary", "--out", out)
+    done = run("query", section, "myelin sheath", "PLP1", *words, "--negative", "synaptic transmission", "--plot", plot)
+    assert done.exit_code == 0, done.output
+    assert "text 'myelin sheath', read by terms of the vocabulary, in obs['query_0']" in done.stdout
+    assert "gene 'PLP1', read by gene vectors, in obs['query_1']" in done.stdout
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert list(anndata.read_h5ad(out).uns["query"]["queries"]["query_0"]["negative"]) == ["synaptic transmission"]
+    assert run("query", section, "GO:0042552", "--out", out).exit_code == 0
+    assert "query" in anndata.read_h5ad(out).obs
+    refused = run("query", section, "zxcvb", *words)
+    assert refused.exit_code == 1
+    assert refused.stderr.splitlines()[-1].startswith("semtx: error: no word of 'zxcvb' is in the vocabulary")
 
 
 @pytest.mark.parametrize("command", ["semst", "scllm-dsc", "gene-semantics"])

@@ -201,6 +201,54 @@ def gene_semantics(
         typer.echo(f"vectors of {n_dims} numbers for {matched} of {adata.n_vars} genes in varm[{key_added!r}] of {out}")
 
 
+@app.command()
+def query(
+    path: Input,
+    asked: Annotated[list[str], typer.Argument(metavar="QUERY...", help="Texts, genes or GO ids, one score each.")],
+    *,
+    out: Output,
+    negative: Annotated[list[str] | None, typer.Option(help="What counts against each query; may be repeated.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="That of the gene vectors if absent, else as for gene-semantics; or vocabulary.")
+    ] = None,
+    layer: Layer = None,
+    mask_var: MaskVar = None,
+    organism: Annotated[str | None, typer.Option(help="human or mouse; told from the names if absent.")] = None,
+    gene_symbols: GeneSymbols = None,
+    key_added: KeyAdded = "query",
+    plot: Annotated[Path | None, typer.Option(metavar="MAP.png", help="Picture of the scores to write.")] = None,
+    spatial_key: Annotated[str, typer.Option(help="obsm key of the coordinates, for the picture.")] = "spatial",
+    library_key: Annotated[str | None, typer.Option(help="obs column that tells several sections apart.")] = None,
+    force: Force = False,
+    verbose: Verbose = False,
+) -> None:
+    """Ask in words: score every cell by how much it expresses genes of that meaning."""
+    _cli_files.check_paths(path, out, plot, force=force)
+    with _errors_in_one_line(verbose=verbose):
+        from anndata import read_h5ad
+
+        import semtx as st
+
+        adata = read_h5ad(path)
+        st.tl.query(
+            adata,
+            asked[0] if len(asked) == 1 else asked,
+            negative=negative or None,
+            encoder=encoder,
+            layer=layer,
+            mask_var=mask_var,
+            organism=organism,
+            gene_symbols=gene_symbols,
+            key_added=key_added,
+        )
+        _cli_files.write(adata, out)
+        taken = adata.uns[key_added]["queries"]
+        for key, told in taken.items():
+            typer.echo(f"{told['kind']} {told['asked']!r}, read by {told['read_by']}, in obs[{key!r}] of {out}")
+        if plot is not None:
+            _plot(adata, plot, "spatial", color=list(taken), spatial_key=spatial_key, library_key=library_key)
+
+
 @contextmanager
 def _errors_in_one_line(*, verbose: bool) -> Iterator[None]:
     """Turn an exception into one clear line and exit code 1, unless the traceback is wanted."""
