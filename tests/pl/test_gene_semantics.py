@@ -77,6 +77,12 @@ def test_expression_is_the_mean_of_log_normalised(plane):
     assert ax.get_title() == "expression"
 
 
+def test_values_that_are_no_counts_are_averaged_as_they_are(plane):
+    plane.X = plane.X.toarray() - 1.5
+    ax = st.pl.gene_semantics(plane, key="plane", show=False)
+    np.testing.assert_allclose(ax.collections[0].get_array(), np.sort(plane.X.mean(axis=0)[:-10]), rtol=1e-5)
+
+
 def test_term_of_the_vocabulary(plane):
     by_name, by_id = st.pl.gene_semantics(plane, ["myelination", "GO:0042552"], key="plane", show=False)
     members = set(

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
+from semtx._counts import find_counts, normalize_rows, to_csr
 from semtx._validate import listed
-from semtx.pp._cell_inputs import normalized_expression
-from semtx.pp._gene_names import ensembl_of, names_of
 from semtx.semantics import load_vocabulary, match_genes, score_genes
 
 if TYPE_CHECKING:
@@ -33,15 +32,23 @@ def gene_colors(adata: AnnData, color: str | Mapping[str, Iterable[str]], layer:
             return column.cat.remove_unused_categories() if adata.is_view else column
         return column.astype(object).where(column.notna(), None).astype("category")
     if color == EXPRESSION:
-        expression, _ = normalized_expression(adata, layer)
-        mean = np.asarray(score_genes(expression).mean(axis=0)).ravel()
-        return pd.Series(mean, index=adata.var_names, name=EXPRESSION)
+        return _expression(adata, layer)
     return _term(adata, color)
+
+
+def _expression(adata: AnnData, layer: str | None) -> pd.Series:
+    """Average over cells: counts after normalising and taking logarithms, anything else as it is."""
+    try:
+        expression = score_genes(normalize_rows(find_counts(adata, layer=layer).matrix))
+    except ValueError:
+        expression = to_csr(adata.X if layer is None else adata.layers[layer])
+    mean = np.asarray(expression.mean(axis=0)).ravel()
+    return pd.Series(mean, index=adata.var_names, name=EXPRESSION)
 
 
 def _term(adata: AnnData, color: str) -> pd.Series:
     """Mark the genes of a term of the vocabulary."""
-    match = match_genes(names_of(adata, None), ensembl_ids=ensembl_of(adata, None)[0])
+    match = match_genes(adata.var_names)
     vocabulary = load_vocabulary(match.organism)
     row = vocabulary.find(color)
     if row < 0:

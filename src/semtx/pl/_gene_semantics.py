@@ -60,9 +60,9 @@ def gene_semantics(
         AnnData, or a SpatialData object, with gene vectors of :func:`semtx.pp.gene_semantics`. Genes without one are left
         out.
     color
-        One panel each: ``"expression"`` (mean over cells, log-normalised), a column of `adata.var`, a term of
-        :func:`semtx.semantics.load_vocabulary` by name or id such as ``"myelination"``, or gene sets of your own as a dict
-        from name to genes. Genes in no set are light grey.
+        One panel each: ``"expression"`` (mean over cells, log-normalised where there are counts), a column of `adata.var`,
+        a term of :func:`semtx.semantics.load_vocabulary` by name or id such as ``"myelination"``, or gene sets of your own
+        as a dict from name to genes. Genes in no set are light grey.
     method
         ``"umap"`` or ``"pca"``, the first two principal components.
     names
@@ -70,9 +70,10 @@ def gene_semantics(
     key
         Key of the vectors in `adata.varm`. Vectors of two columns are drawn as they are.
     mask_var
-        Genes to draw, where a UMAP of all takes too long: a boolean column of `adata.var`, such as ``"highly_variable"``, or a boolean array.
+        Genes to draw, where a UMAP of all takes too long: a boolean column of `adata.var`, such as ``"highly_variable"``,
+        or a boolean array.
     layer
-        Layer that expression is read from; `X` or what holds counts by default.
+        Layer that expression is read from; by default what holds counts, else `X`.
     n_neighbors, min_dist, random_state
         Neighbours of each gene, least distance, and seed of the UMAP.
     palette
