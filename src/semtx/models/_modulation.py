@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 N_FOLDS = 5
-# tiles along each of the first two coordinates; a fold is a fifth of them
+# tiles along each of the first two coordinates, or as many groups at random; a fold is a fifth of them
 _N_TILES = 5
+# one-sided 5 % of Student's t with as many degrees of freedom as there are groups but one
+_ERRORS = 1.71
 _BATCH = 4096
 # the read-out predicts at most so many directions of the neighbours' mean
 _N_TARGETS = 50
@@ -40,7 +42,7 @@ class Modulation:
         Shape (n, d), float32.
     report
         What held-out observations said: shares of the neighbours' mean that the embedding explains without and with
-        semantics, the gain, its standard error over folds, the epochs that were best, whether it was modulated.
+        semantics, the gain, its standard error over groups of them, the epochs that were best, whether it was modulated.
     losses
         ``"heldout"``: what is left unexplained in held-out observations, by epoch.
     device
@@ -57,7 +59,7 @@ def modulate_embedding(
     z: NDArray[np.floating],
     semantics: NDArray[np.floating],
     graph: sparse.csr_matrix,
-    folds: NDArray[np.intp],
+    groups: NDArray[np.intp],
     *,
     fusion: str,
     n_components: int,
@@ -81,8 +83,8 @@ def modulate_embedding(
         Shape (n, d_semantics); their principal components modulate.
     graph
         Neighbours, CSR, shape (n, n); its diagonal and weights are not used.
-    folds
-        Fold of each observation, 0 to 4: held out together.
+    groups
+        Result of :func:`make_groups`: what is held out together.
     fusion, n_components, max_epochs, learning_rate, random_state, accelerator, show_progress_bar
         As in :func:`semtx.tl.modulate`.
     """
@@ -94,32 +96,36 @@ def modulate_embedding(
     if task is None:
         return Modulation(unchanged, {"modulated": False, "n_epochs": 0}, {}, str(fabric.device))
     settings: dict[str, Any] = {"fusion": fusion, "learning_rate": learning_rate, "random_state": random_state}
-    curves = np.ones((N_FOLDS, max_epochs + 1))
+    errors = np.zeros((groups.max() + 1, max_epochs + 1))
     for fold in range(N_FOLDS):
-        held = folds[task.rows] == fold
-        _, curve = _train(
+        held = groups[task.rows] % N_FOLDS == fold
+        _, found = _train(
             task,
             task.rows[~held],
             task.rows[held],
             fabric,
+            groups=groups,
             max_epochs=max_epochs,
             description=f"modulate, fold {fold + 1} of {N_FOLDS}",
             show_progress_bar=show_progress_bar,
             **settings,
         )
         # a fold that stopped early stays at what it stopped with
-        curves[fold] = np.pad(curve, (0, max_epochs + 1 - len(curve)), mode="edge")
-    average = curves.mean(axis=0)
+        errors += np.pad(found, ((0, 0), (0, max_epochs + 1 - found.shape[1])), mode="edge")
+    sizes = np.bincount(groups[task.rows], minlength=len(errors))
+    average = errors.sum(axis=0) / sizes.sum()
     best = int(average.argmin())
-    gains = curves[:, 0] - curves[:, best]
-    gain, error = float(gains.mean()), float(gains.std(ddof=1) / math.sqrt(N_FOLDS))
-    modulated = best > 0 and gain > error
+    gain = float(average[0] - average[best])
+    gains = ((errors[:, 0] - errors[:, best]) / np.maximum(sizes, 1))[sizes > 0]
+    error = float(gains.std(ddof=1) / math.sqrt(len(gains)))
+    modulated = best > 0 and gain > _ERRORS * error
     if modulated:
         module, _ = _train(
             task,
             task.rows,
             None,
             fabric,
+            groups=groups,
             max_epochs=best,
             description="modulate",
             show_progress_bar=show_progress_bar,
@@ -137,16 +143,16 @@ def modulate_embedding(
     return Modulation(unchanged, report, {"heldout": average[1:].astype(np.float32)}, str(fabric.device))
 
 
-def make_folds(
+def make_groups(
     coordinates: NDArray[np.floating] | None, sections: NDArray[Any] | None, n: int, random_state: int
 ) -> NDArray[np.intp]:
-    """Return the fold of each observation: tiles of each section where there are coordinates, else at random.
+    """Return what is held out together, numbered in random order: tiles of each section, else cells at random.
 
     What lies beside each other has neighbours in common, so that single spots held out would not be unseen.
     """
     generator = np.random.default_rng(random_state)
     if coordinates is None:
-        return generator.permutation(n) % N_FOLDS
+        return generator.permutation(n) % min(_N_TILES**2, n)
     tiles = np.zeros(n, dtype=np.int64)
     numbers = np.zeros(n, dtype=np.int64) if sections is None else np.unique(sections, return_inverse=True)[1].ravel()
     for number in np.unique(numbers):
@@ -157,7 +163,7 @@ def make_folds(
             tile = tile * _N_TILES + ranks * _N_TILES // len(rows)
         tiles[rows] = tile
     _, tiles = np.unique(tiles, return_inverse=True)
-    return (generator.permutation(tiles.max() + 1) % N_FOLDS)[tiles]
+    return generator.permutation(tiles.max() + 1)[tiles]
 
 
 @dataclass(frozen=True)
@@ -204,6 +210,7 @@ def _train(
     held: NDArray[np.intp] | None,
     fabric: Fabric,
     *,
+    groups: NDArray[np.intp],
     fusion: str,
     learning_rate: float,
     random_state: int,
@@ -211,11 +218,14 @@ def _train(
     description: str,
     show_progress_bar: bool | None,
 ) -> tuple[torch.nn.Module, NDArray[np.float64]]:
-    """Train on ``rows``; return the module and what is unexplained in ``held``, before training and after each epoch."""
+    """Train on ``rows``; return the module and what is unexplained in each group of ``held``, summed over its rows.
+
+    The sums have shape (groups, epochs + 1): the first column is of before training.
+    """
     weights, bias = (torch.from_numpy(part).to(fabric.device) for part in _read_out(task, rows))
     z, semantics, target = (torch.from_numpy(part).to(fabric.device) for part in (task.z, task.semantics, task.target))
     scale = _variance(task.target[rows])
-    curve: list[float] = []
+    curve: list[NDArray[Any]] = []
     # one stream of random numbers, which leaves torch's global one as it was
     with torch.random.fork_rng():
         torch.manual_seed(random_state)
@@ -226,14 +236,14 @@ def _train(
 
         def unexplained(part: Tensor) -> Tensor:
             predicted = module(z[part], semantics[part]) @ weights + bias
-            return (predicted - target[part]).square().sum(dim=1).mean() / scale
+            return (predicted - target[part]).square().sum(dim=1) / scale
 
         def losses(epoch: int, batch: int) -> dict[str, Tensor]:
             nonlocal order
             del epoch
             if batch == 0 and n_batches > 1:
                 order = order[torch.randperm(len(order))]
-            return {"unexplained": unexplained(order.tensor_split(n_batches)[batch].to(fabric.device))}
+            return {"unexplained": unexplained(order.tensor_split(n_batches)[batch].to(fabric.device)).mean()}
 
         def after_epoch(epoch: int) -> str | None:
             del epoch
@@ -242,9 +252,10 @@ def _train(
             with torch.no_grad():
                 # in parts of the size of a batch, so that memory is that of training
                 parts = torch.split(torch.from_numpy(held).to(fabric.device), _BATCH)
-                sums = [float(unexplained(part)) * len(part) for part in parts]
-            curve.append(sum(sums) / max(len(held), 1))
-            stale = len(curve) - 1 - int(np.argmin(curve))
+                each = torch.cat([unexplained(part) for part in parts]).cpu().numpy()
+            curve.append(np.bincount(groups[held], weights=each, minlength=groups.max() + 1))
+            totals = np.sum(curve, axis=1)
+            stale = len(totals) - 1 - int(totals.argmin())
             return f"held-out loss has not fallen for {_PATIENCE} epochs" if stale >= _PATIENCE else None
 
         after_epoch(-1)
@@ -259,7 +270,7 @@ def _train(
             description=description,
             show_progress_bar=show_progress_bar,
         )
-    return module, np.asarray(curve)
+    return module, np.asarray(curve).T
 
 
 def _apply(module: torch.nn.Module, task: _Task) -> NDArray[np.float64]:

@@ -75,9 +75,9 @@ def modulate(
 
     Four guards keep noise from being learned. The read-out of the prediction is fixed at the one that is best for the
     embedding as it is, so that semantics are not credited with rescaling it. Semantics never choose the neighbours. A
-    cell's own vectors alone modulate it, so that nothing is smoothed over space by a back door. And five folds, tiles of
-    the section where there is space, are held out in turn: they set the number of epochs, and unless they are predicted
-    better than from the embedding as it is by more than a standard error, the embedding is kept exactly.
+    cell's own vectors alone modulate it, so that nothing is smoothed over space by a back door. And cells are held out in
+    turn, by tiles of the section where there is space: they set the number of epochs, and unless they are predicted better
+    than from the embedding as it is, beyond chance over 25 tiles (one-sided t-test at 5 %), the embedding is kept exactly.
 
     A better prediction is no proof that the meaning of genes did it: semantic vectors are made from expression, and any
     vectors would let some of it in that the embedding lost. The controls ``"shuffled"`` and ``"random"`` tell.
@@ -192,7 +192,7 @@ def modulate(
     )
     meaning, source = _semantics(adata, semantics, semantics_key, gene_symbols, random_state)
 
-    from semtx.models._modulation import Modulation, make_folds, modulate_embedding
+    from semtx.models._modulation import Modulation, make_groups, modulate_embedding
 
     if meaning is None:
         result = Modulation(z.astype(np.float32), {"modulated": False, "n_epochs": 0}, {}, "none")
@@ -205,7 +205,7 @@ def modulate(
                 z,
                 meaning,
                 graph,
-                make_folds(positions, sections, adata.n_obs, random_state),
+                make_groups(positions, sections, adata.n_obs, random_state),
                 fusion=fusion,
                 n_components=n_components,
                 max_epochs=n_epochs,
