@@ -47,7 +47,6 @@ QUERIES = {
         "GO:0035249",
         "SNAP25",
         "neurons",
-        "gray matter",
     ],
     "vasculature": ["blood vessels", "vasculature", "endothelial cells of blood vessels", "GO:0001570"],
 }
