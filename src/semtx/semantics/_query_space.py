@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semtx._logging import logger
+from semtx._validate import listed
 from semtx.semantics._builtin import builtin_vectors
 from semtx.semantics._match import GeneMatch
 from semtx.semantics._table import shared_gene_table
@@ -108,6 +109,9 @@ class QuerySpace:
             logger.warning("these words of %r are in no term of the vocabulary: %s", text, ", ".join(unknown))
         answers = [self._of_terms(part, named=encoded is None) for part in parts]
         answers = [answer for answer in answers if answer.vector.any()]
+        if encoded is None:
+            nearest = [int(part.argmax()) for part in parts]
+            logger.info("%r is read by terms such as %s", text, listed(self.vocabulary.terms["name"].iloc[nearest]))
         terms = {row: weight for answer in answers for row, weight in answer.terms.items()}
         vectors = [unit(answer.vector) for answer in answers]
         if encoded is not None:
