@@ -29,6 +29,7 @@ def tissue():
 def modulated(z, semantics, graph, groups=None, **options):
     settings = {
         "fusion": "fsm",
+        "max_scale": 0.5,
         "n_components": 16,
         "max_epochs": 60,
         "learning_rate": 1e-2,
@@ -114,6 +115,29 @@ class TestLearning:
         found = modulated(wide, signal, graph, max_epochs=3)
         assert found.z.shape == (N, 70)
         assert np.isfinite(found.z).all()
+
+
+class TestBounds:
+    def test_odd_cells_are_not_flung_out(self, tissue):
+        """A cell whose semantics lie far out is modulated no more than its likes."""
+        _, graph, signal, z = tissue
+        odd = signal.copy()
+        odd[7] = 1e4
+        found = modulated(z, odd, graph)
+        moved = np.abs(found.z - z).max(axis=1)
+        assert moved[7] < 3 * moved.max(initial=0, where=np.arange(N) != 7) + 1e-6
+        assert np.isfinite(found.z).all()
+
+    @pytest.mark.parametrize("bound", [0.1, None])
+    def test_scale(self, tissue, bound):
+        """From two cells of the same semantics, the scales of the modulation: at most 1 + the bound."""
+        _, graph, signal, z = tissue
+        z, signal = z.copy(), signal.copy()
+        signal[1::2] = signal[::2]
+        found = modulated(z, signal, graph, max_scale=bound, max_epochs=200, learning_rate=0.1)
+        scales = (found.z[1::2] - found.z[::2]) / (z[1::2] - z[::2])
+        assert found.report["modulated"]
+        assert (np.abs(scales - 1).max() < 0.1 + 1e-3) == (bound is not None)
 
 
 class TestExplained:

@@ -193,6 +193,7 @@ class TestErrors:
         [
             ({"semantics": "missing"}, ValueError),
             ({"context": "missing"}, ValueError),
+            ({"max_scale": 0}, ValueError),
             ({"n_components": 0}, ValueError),
             ({"max_epochs": 0}, ValueError),
             ({"learning_rate": 0}, ValueError),

@@ -30,6 +30,8 @@ _BATCH = 4096
 _N_TARGETS = 50
 _RIDGE = 1e-3
 _PATIENCE = 20
+# standard deviations beyond which a semantic component is drawn in: cells with few counts lie far out
+_CLIP = 3.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def modulate_embedding(
     groups: NDArray[np.intp],
     *,
     fusion: str,
+    max_scale: float | None,
     n_components: int,
     max_epochs: int,
     learning_rate: float,
@@ -85,7 +88,7 @@ def modulate_embedding(
         Neighbours, CSR, shape (n, n); its diagonal and weights are not used.
     groups
         Result of :func:`make_groups`: what is held out together.
-    fusion, n_components, max_epochs, learning_rate, random_state, accelerator, show_progress_bar
+    fusion, max_scale, n_components, max_epochs, learning_rate, random_state, accelerator, show_progress_bar
         As in :func:`semtx.tl.modulate`.
     """
     fabric = make_fabric(accelerator)
@@ -95,7 +98,13 @@ def modulate_embedding(
     unchanged = np.array(z, dtype=np.float32)
     if task is None:
         return Modulation(unchanged, {"modulated": False, "n_epochs": 0}, {}, str(fabric.device))
-    settings: dict[str, Any] = {"fusion": fusion, "learning_rate": learning_rate, "random_state": random_state}
+    options = {"max_scale": max_scale} if fusion == "fsm" else {}
+    settings: dict[str, Any] = {
+        "fusion": fusion,
+        "options": options,
+        "learning_rate": learning_rate,
+        "random_state": random_state,
+    }
     errors = np.zeros((groups.max() + 1, max_epochs + 1))
     for fold in range(N_FOLDS):
         held = groups[task.rows] % N_FOLDS == fold
@@ -189,6 +198,8 @@ class _Task:
         if min(meaning.shape) - 1 > n_components:
             meaning = PrincipalComponents.fit(meaning, n_components, random_state).transform(meaning)
         meaning = meaning - meaning.mean(axis=0)
+        reach = _CLIP * meaning.std(axis=0)
+        meaning = np.clip(meaning, -reach, reach)
         average = normalize_adjacency(binary(graph), "row", self_loops=False)
         rows = np.flatnonzero(np.diff(average.indptr))
         target = average @ z
@@ -212,6 +223,7 @@ def _train(
     *,
     groups: NDArray[np.intp],
     fusion: str,
+    options: dict[str, Any],
     learning_rate: float,
     random_state: int,
     max_epochs: int,
@@ -229,7 +241,7 @@ def _train(
     # one stream of random numbers, which leaves torch's global one as it was
     with torch.random.fork_rng():
         torch.manual_seed(random_state)
-        made = make_fusion(fusion, task.z.shape[1], task.semantics.shape[1])
+        made = make_fusion(fusion, task.z.shape[1], task.semantics.shape[1], **options)
         module, optimizer = fabric.setup(made, torch.optim.Adam(made.parameters(), lr=learning_rate))
         n_batches = math.ceil(len(rows) / _BATCH)
         order = torch.from_numpy(rows)

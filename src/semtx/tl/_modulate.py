@@ -49,6 +49,7 @@ def modulate(
     semantics_key: str = _keys.CELL_SEMANTICS,
     semantics: Literal["auto", "shuffled", "random"] | None = "auto",
     fusion: Literal["fsm", "concatenate", "add", "cross_attention"] = "fsm",
+    max_scale: float | None = 0.5,
     context: Literal["auto", "spatial", "embedding"] = "auto",
     spatial_key: str = _keys.SPATIAL,
     library_key: str | None = None,
@@ -73,7 +74,7 @@ def modulate(
     embedding of the neighbours of i, which i itself does not enter; noise of i cannot help to predict it, and what i
     shares with its surroundings can.
 
-    Four guards keep noise from being learned. The read-out of the prediction is fixed at the one that is best for the
+    Five guards keep noise from being learned. Scales are bounded, and so are the semantics of odd cells. The read-out of the prediction is fixed at the one that is best for the
     embedding as it is, so that semantics are not credited with rescaling it. Semantics never choose the neighbours. A
     cell's own vectors alone modulate it, so that nothing is smoothed over space by a back door. And cells are held out in
     turn, by tiles of the section where there is space: they set the number of epochs, and unless they are predicted better
@@ -97,6 +98,9 @@ def modulate(
     fusion
         ``"fsm"``; or for comparison ``"concatenate"``, ``"add"`` or ``"cross_attention"``, see
         :class:`semtx.nn.Concatenation`, :class:`semtx.nn.Addition` and :class:`semtx.nn.CrossAttention`.
+    max_scale
+        Bound on :math:`|\alpha|` of ``"fsm"``: no number of a cell is scaled by less than 1 - 0.5 or more than 1 + 0.5.
+        ``None`` for no bound, under which cells with odd semantics come to lie far out.
     context
         What neighbours are: ``"spatial"``: those in the section; ``"embedding"``: 15 nearest by cosine similarity of the
         embedding itself; ``"auto"``: spatial where there are coordinates.
@@ -174,6 +178,8 @@ def modulate(
     check_choice("semantics", semantics, ("auto", *CONTROLS, None))
     check_choice("fusion", fusion, _FUSIONS)
     check_choice("context", context, ("auto", "spatial", "embedding"))
+    if max_scale is not None:
+        check_number("max_scale", max_scale, minimum=0, open_minimum=True)
     check_integer("n_components", n_components, minimum=1)
     check_integer("max_epochs", max_epochs, minimum=1)
     check_integer("random_state", random_state, minimum=0)
@@ -207,6 +213,7 @@ def modulate(
                 graph,
                 make_groups(positions, sections, adata.n_obs, random_state),
                 fusion=fusion,
+                max_scale=max_scale,
                 n_components=n_components,
                 max_epochs=n_epochs,
                 learning_rate=learning_rate,
@@ -221,6 +228,7 @@ def modulate(
         "semantics_key": semantics_key,
         "semantics": semantics,
         "fusion": fusion,
+        "max_scale": max_scale,
         "context": context,
         "spatial_key": spatial_key,
         "library_key": library_key,
