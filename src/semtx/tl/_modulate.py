@@ -74,11 +74,12 @@ def modulate(
     embedding of the neighbours of i, which i itself does not enter; noise of i cannot help to predict it, and what i
     shares with its surroundings can.
 
-    Five guards keep noise from being learned. Scales are bounded, and so are the semantics of odd cells. The read-out of the prediction is fixed at the one that is best for the
-    embedding as it is, so that semantics are not credited with rescaling it. Semantics never choose the neighbours. A
-    cell's own vectors alone modulate it, so that nothing is smoothed over space by a back door. And cells are held out in
-    turn, by tiles of the section where there is space: they set the number of epochs, and unless they are predicted better
-    than from the embedding as it is, beyond chance over 25 tiles (one-sided t-test at 5 %), the embedding is kept exactly.
+    Five guards keep noise from being learned. Scales are bounded, and so are the semantics of odd cells. The read-out of
+    the prediction is fixed at the one that is best for the embedding as it is, so that semantics are not credited with
+    rescaling it. Semantics never choose the neighbours. A cell's own vectors alone modulate it, so that nothing is smoothed
+    over space by a back door. And cells are held out in turn, by tiles of the section where there is space: they set the
+    number of epochs, and unless they are predicted better than from the embedding as it is, beyond chance over 25 tiles
+    (one-sided t-test at 5 %), the embedding is kept exactly.
 
     A better prediction is no proof that the meaning of genes did it: semantic vectors are made from expression, and any
     vectors would let some of it in that the embedding lost. The controls ``"shuffled"`` and ``"random"`` tell.
