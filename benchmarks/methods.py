@@ -49,6 +49,6 @@ METHODS: dict[str, Method] = {
     "scllm-dsc-none": partial(scllm_dsc, semantics=None),
     "scllm-dsc-shuffled": partial(scllm_dsc, semantics="shuffled"),
     "scllm-dsc-random": partial(scllm_dsc, semantics="random"),
-    "scllm-dsc-paper": partial(scllm_dsc, preset="paper"),
-    "scllm-dsc-reference": partial(scllm_dsc, preset="reference"),
+    "scllm-dsc-paper": partial(scllm_dsc, preset="paper", n_top_genes=2000),
+    "scllm-dsc-reference": partial(scllm_dsc, preset="reference", n_top_genes=2000),
 }

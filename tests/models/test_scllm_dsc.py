@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 import semtx as st
 
 PRESETS = sorted(st.models.SCLLM_DSC_PRESETS)
-METHODS = ["prototypes", "kmeans", "mixture", "leiden"]
+METHODS = ["consensus", "kmeans", "mixture", "leiden"]
 VIEWS = ("labels", "proba", "fused", "structure", "text")
 N, D = 150, 60
 
@@ -179,7 +179,7 @@ def test_clusters_of_any_view_by_any_method(data, preset, cluster_on, cluster_me
     again = model.predict(data["x"], **part(data, OF_CELLS))
     np.testing.assert_array_equal(again.proba, proba)
     # a mixture and Leiden draw other borders than nearest means do
-    least = 1 if cluster_method in ("prototypes", "kmeans") else 0.6
+    least = 1 if cluster_method in ("consensus", "kmeans") else 0.6
     assert np.mean(again.labels == labels) >= least
 
 
@@ -308,9 +308,9 @@ class TestNumberOfClusters:
         assert coarse.report["n_clusters"] < fine.report["n_clusters"]
 
     @pytest.mark.parametrize("factor", [1, 2, 5])
-    def test_prototypes_are_merged_to_the_number_asked(self, data, factor):
-        model = fitted(data, small("default", prototypes_per_cluster=factor, cluster_method="prototypes"))
-        assert model.report["n_prototypes"] == 4 * factor
+    def test_a_consensus_has_the_number_asked(self, data, factor):
+        model = fitted(data, small("default", prototypes_per_cluster=factor, cluster_method="consensus"))
+        assert model.report["n_prototypes"] == 8 * 4 * factor + 8 * 4 * (factor + 1)
         assert model.report["n_clusters"] == 4
 
 

@@ -12,8 +12,8 @@ from semtx.models._scllm_dsc_clusters import (
     mean_by_label,
     merge_prototypes,
     one_view,
+    sample,
     spread_within,
-    start_prototypes,
 )
 from semtx.nn import ScLLMDSCViews, student_t
 
@@ -45,29 +45,22 @@ def cells() -> tuple[list[np.ndarray], np.ndarray]:
 
 class TestMergePrototypes:
     @pytest.mark.parametrize("n_clusters", [1, 2, 5, 9, 11])
-    @pytest.mark.parametrize("n_views", [1, 2])
-    def test_equals_brute_force_average_linkage(self, cells, n_clusters, n_views):
-        views, labels = cells[0][:n_views], cells[1]
-        merged = merge_prototypes(views, labels, 12, n_clusters)
-        distance = np.mean([cosine_distance(view, labels, 12) for view in views], axis=0)
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_equals_brute_force_average_linkage(self, cells, n_clusters, number):
+        view, labels = cells[0][number], cells[1]
+        merged = merge_prototypes(view, labels, 12, n_clusters)
         got = {frozenset(np.flatnonzero(merged == cluster).tolist()) for cluster in np.unique(merged)}
-        assert got == brute_force_linkage(distance, n_clusters)
+        assert got == brute_force_linkage(cosine_distance(view, labels, 12), n_clusters)
         assert sorted(np.unique(merged)) == list(range(n_clusters))
-
-    def test_both_views_count(self, cells):
-        views, labels = cells
-        found = [merge_prototypes(given, labels, 12, 5).tolist() for given in (views[:1], views[1:], views)]
-        assert found[0] != found[1]
-        assert merge_prototypes(views[::-1], labels, 12, 5).tolist() == found[2]
 
     @pytest.mark.parametrize("n_clusters", [12, 20])
     def test_as_many_clusters_as_prototypes(self, cells, n_clusters):
-        assert merge_prototypes(*cells, 12, n_clusters).tolist() == list(range(12))
+        assert merge_prototypes(cells[0][0], cells[1], 12, n_clusters).tolist() == list(range(12))
 
     def test_prototypes_without_cells_join_the_first_cluster(self, cells):
         views, labels = cells
         kept = labels % 3 != 1  # 4 of 12 have no cells
-        merged = merge_prototypes([view[kept] for view in views], labels[kept], 14, 4)
+        merged = merge_prototypes(views[0][kept], labels[kept], 14, 4)
         assert merged.shape == (14,)
         assert (merged[[1, 4, 7, 10, 12, 13]] == 0).all()
         filled = np.setdiff1d(np.arange(12), [1, 4, 7, 10])
@@ -78,12 +71,12 @@ class TestMergePrototypes:
         directions = np.array([[4.0, 0], [1.0, 0], [0, 4], [0, 1], [-5, -5]])
         labels = np.repeat(np.arange(5), 10)
         z = directions[labels]
-        merged = merge_prototypes([z - z.mean(axis=0)], labels, 5, 3)
+        merged = merge_prototypes(z, labels, 5, 3)
         assert merged[0] == merged[1] != merged[2] == merged[3]
 
     def test_cells_in_one_place(self):
         labels = np.arange(20) % 4
-        merged = merge_prototypes([np.ones((20, 3))], labels, 4, 2)
+        merged = merge_prototypes(np.ones((20, 3)), labels, 4, 2)
         assert merged.min() == 0
         assert merged.max() <= 1
 
@@ -122,11 +115,11 @@ def test_rows_that_differ_by_rounding_are_one():
 def test_odd_cells_join_the_nearest_prototype():
     view = np.vstack([np.repeat(5 * np.eye(4)[:3], 10, axis=0), [[4, 0, 0, 1.0], [0, 0, 0, 9.0]]])
     labels = np.r_[np.repeat(np.arange(3), 10), 3, 4]
-    merged = merge_prototypes([view], labels, 5, 3)
+    merged = merge_prototypes(view, labels, 5, 3)
     assert len(set(merged[:3])) == 3, "one cell, however far, takes no cluster from ten"
     assert merged[3] == merged[0]
     # unless there are no others
-    assert len(set(merge_prototypes([view], labels, 5, 4))) == 4
+    assert len(set(merge_prototypes(view, labels, 5, 4))) == 4
 
 
 def test_k_means_of_many_cells_is_as_good_as_of_all():
@@ -143,35 +136,13 @@ def test_k_means_of_many_cells_is_as_good_as_of_all():
     np.testing.assert_allclose(centers, mean_by_label(z, labels, 4), atol=1e-2)
 
 
-def test_prototypes_are_those_that_most_runs_agree_with(monkeypatch):
-    generator = np.random.default_rng(0)
-    truth = np.repeat(np.arange(4), 50)
-    z = 8 * np.eye(4)[truth] + generator.normal(size=(200, 4))
-    odd = np.repeat([0, 1, 0, 1, 2, 3], [30, 70, 40, 20, 20, 20])
-    made = [(np.full((4, 4), run), odd if run % 3 == 0 else truth) for run in range(8)]
-    runs = iter(made)
-    monkeypatch.setattr("semtx.models._scllm_dsc_clusters.k_means", lambda *_: next(runs))
-    centers, labels = start_prototypes(z, [z], 4, 4, 0)
-    np.testing.assert_array_equal(labels, truth)
-    assert centers[0, 0] == 1, "the first of those that agree"
-
-
-def test_prototypes_come_from_the_seed_alone():
-    z = np.random.default_rng(0).normal(size=(300, 5))
-    first, labels = start_prototypes(z, [z], 6, 3, 7)
-    again, same = start_prototypes(z, [z], 6, 3, 7)
-    np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(labels, same)
-    assert first.shape == (6, 5)
-
-
-def test_weights_decide_which_view_merges():
-    labels = np.repeat(np.arange(4), 10)
-    pairs = {"even": np.array([0, 1, 0, 1]), "halves": np.array([0, 0, 1, 1])}
-    views = [np.repeat(2.0 * np.eye(2)[pair], 10, axis=0) for pair in pairs.values()]
-    for weights, pair in (([0.9, 0.1], pairs["even"]), ([0.1, 0.9], pairs["halves"])):
-        merged = merge_prototypes(views, labels, 4, 2, weights)
-        np.testing.assert_array_equal(merged == merged[0], pair == pair[0])
+@pytest.mark.parametrize(("n", "kept"), [(50, 50), (20_000, 20_000), (50_000, 20_000)])
+def test_a_sample_of_many_cells(n, kept):
+    rows = sample(n, 3)
+    assert len(np.unique(rows)) == kept
+    assert (np.diff(rows) > 0).all()
+    assert 0 <= rows[0] <= rows[-1] < n
+    np.testing.assert_array_equal(rows, sample(n, 3))
 
 
 def test_assignments_some_cells_at_a_time_equal_all_at_once():

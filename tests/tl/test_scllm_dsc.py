@@ -321,6 +321,36 @@ class TestText:
             run(cells, mask_var=np.arange(cells.n_vars) >= cells.n_vars - 20)
 
 
+class TestStates:
+    """Genes that tell a state are left out by their text."""
+
+    def test_are_recorded_and_not_read(self, cells, tmp_path):
+        adata = run(cells)
+        found = record(adata)
+        names = found["state_genes"]
+        assert {"IFIT1", "IFIT2"} <= set(names["interferon response"])
+        assert {"MKI67", "TOP2A"} <= set(names["cell cycle"])
+        left_out = set().union(*names.values())
+        assert found["n_inputs"] == cells.n_vars - len(left_out)
+        programs = cells.var["program"]
+        assert (
+            programs[sorted(left_out)].isin(["interferon", "cell cycle", "stress", "background", "housekeeping"]).mean()
+            > 0.9
+        )
+        adata.write_h5ad(tmp_path / "cells.h5ad")
+
+    @pytest.mark.parametrize("options", [{"semantics": None}, {"semantics": "shuffled"}, {"mask_var": "all"}])
+    def test_stay_where_nothing_is_known_of_them_or_genes_are_chosen(self, cells, options):
+        cells.var["all"] = True
+        assert record(run(cells, **options))["n_inputs"] == cells.n_vars
+
+    @pytest.mark.parametrize("preset", ["paper", "reference"])
+    def test_stay_in_the_presets_of_the_authors(self, cells, preset):
+        found = record(run(cells, preset=preset))
+        assert found["n_inputs"] == cells.n_vars
+        assert "state_genes" not in found
+
+
 class TestRepresentation:
     @pytest.fixture
     def reduced(self, cells) -> AnnData:
@@ -530,7 +560,7 @@ class TestSettings:
         assert record(run(cells, layer="mine"))["expression"] == "layers['mine']"
 
     @pytest.mark.parametrize("cluster_on", ["fused", "structure", "text"])
-    @pytest.mark.parametrize("cluster_method", ["prototypes", "kmeans", "mixture", "leiden"])
+    @pytest.mark.parametrize("cluster_method", ["consensus", "kmeans", "mixture", "leiden"])
     def test_clusters_of_any_view_by_any_method(self, cells, cluster_on, cluster_method):
         told = record(run(cells, cluster_on=cluster_on, cluster_method=cluster_method))["clustering"]
         assert (told["clustered"], told["method"], told["n_clusters_asked"]) == (cluster_on, cluster_method, 5)
@@ -582,7 +612,7 @@ class TestSettings:
             ({"key_added": "spatial"}, ValueError, "key_added='spatial' is the key of coordinates"),
             ({"resolution": 1.0}, ValueError, "resolution belongs to method='leiden'"),
             ({"resolution": 1.0, "cluster_method": "leiden"}, ValueError, "give n_clusters or resolution, not both"),
-            ({"cluster_method": "louvain"}, ValueError, "cluster_method must be one of 'prototypes'"),
+            ({"cluster_method": "louvain"}, ValueError, "cluster_method must be one of 'consensus'"),
             ({"cluster_on": "latent"}, ValueError, "cluster_on must be one of 'fused', 'structure', 'text'"),
             ({"accelerator": "abacus"}, ValueError, "accelerator must be one of"),
             ({"layer": "missing"}, KeyError, "layer='missing' is not in adata.layers"),
@@ -633,7 +663,11 @@ class TestInterruption:
     def test_a_loss_that_is_no_number_is_named(self, cells, monkeypatch):
         from semtx import nn
 
-        monkeypatch.setattr(nn.ScLLMDSCNetwork, "decode", lambda self, z, *_: z.new_full((len(z), 689), np.nan))
+        monkeypatch.setattr(
+            nn.ScLLMDSCNetwork,
+            "decode",
+            lambda self, z, *_: z.new_full((len(z), self.decoder.linear.out_features), np.nan),
+        )
         with pytest.raises(
             FloatingPointError, match="the reconstruction loss is not finite in epoch 0; no input looks"
         ):

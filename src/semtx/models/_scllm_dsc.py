@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -9,17 +9,17 @@ import torch
 from semtx._logging import logger
 from semtx._threads import limit_threads
 from semtx.models._checks import check_cells, check_gene_names, explain_divergence
-from semtx.models._clustering import by_size, choose_n_clusters, cluster_embedding
+from semtx.models._clustering import choose_n_clusters, cluster_embedding
+from semtx.models._consensus import Consensus
 from semtx.models._scllm_dsc_clusters import (
     Centers,
     assigned,
     count_distinct,
     k_means,
     mean_by_label,
-    merge_prototypes,
     one_view,
+    sample,
     spread_within,
-    start_prototypes,
     views_of,
 )
 from semtx.models._scllm_dsc_config import SCLLM_DSC_PRESETS, ScLLMDSCConfig
@@ -67,10 +67,9 @@ class _Fitted:
     preprocessing: ScLLMDSCPreprocessing
     network: ScLLMDSCNetwork
     centers: Centers
-    # the means of the clusters, where these are not made of the centres; else the share of each centre's cells in them, shape
-    # (m, k); and for prototypes the mean text view of their cells
-    ends: Centers | None = None
-    shares: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    # what assigns cells to the clusters: their means, or the prototypes of a consensus
+    ends: Centers | Consensus | None = None
+    # where the centres are prototypes, the mean text view of the cells of each
     texts: NDArray[np.float32] | None = None
     batches: list[str] = field(default_factory=list)
 
@@ -265,9 +264,12 @@ class ScLLMDSC:
         fitted = self._trained()
         arrays = {f"network.{name}": value.cpu().numpy() for name, value in fitted.network.state_dict().items()}
         arrays |= {f"preprocessing.{name}": value for name, value in fitted.preprocessing.arrays().items()}
-        centers = {"centers": fitted.centers} | ({} if fitted.ends is None else {"ends": fitted.ends})
+        centers = {"centers": fitted.centers}
+        if isinstance(fitted.ends, Centers):
+            centers["ends"] = fitted.ends
+        elif fitted.ends is not None:
+            arrays |= {f"consensus.{name}": value for name, value in fitted.ends.arrays().items()}
         arrays |= {name: value.position.detach().cpu().numpy() for name, value in centers.items()}
-        arrays["shares"] = fitted.shares
         if fitted.texts is not None:
             arrays["texts"] = fitted.texts
         description = {
@@ -298,12 +300,12 @@ class ScLLMDSC:
         network.load_state_dict({name: torch.from_numpy(value) for name, value in under(arrays, "network.").items()})
         device = make_fabric(accelerator).device
         centers = {name: Centers(arrays[name], **rest).to(device) for name, rest in description["centers"].items()}
+        consensus = under(arrays, "consensus.")
         model._fitted = _Fitted(
             ScLLMDSCPreprocessing.from_arrays(config, under(arrays, "preprocessing.")),
             network.to(device),
             centers["centers"],
-            centers.get("ends"),
-            arrays["shares"],
+            Consensus.from_arrays(consensus) if consensus else centers["ends"],
             arrays.get("texts"),
             description["batches"],
         )
@@ -341,12 +343,9 @@ class ScLLMDSC:
         elif n_clusters is None:
             n_clusters, table = choose_n_clusters(z, method="kmeans", random_state=self.random_state)
             report |= {"criterion": "stability", "candidates": table}
-        n_centers = min(n_clusters * config.prototypes_per_cluster, count_distinct(z))
-        if several:
-            apart, weights = self._merged_by(views)
-            start, labels = start_prototypes(z, apart, n_centers, n_clusters, self.random_state, weights)
-        else:
-            start, labels = k_means(z, n_centers, self.random_state)
+        n_distinct = count_distinct(z[sample(len(z), self.random_state)])
+        n_centers = min(n_clusters * config.prototypes_per_cluster, n_distinct)
+        start, labels = k_means(z, n_centers, self.random_state)
         report |= {"n_clusters": n_clusters, "method": config.cluster_method, "clustered": config.cluster_on}
         return self._centers(start, view, z, labels), report
 
@@ -360,22 +359,16 @@ class ScLLMDSC:
         n_centers = log_q.shape[1]
         if config.prototypes_per_cluster > 1 and views.text is not None:
             fitted.texts = mean_by_label(views.text.double().numpy(), nearest, n_centers).astype(np.float32)
-        if config.cluster_method == "prototypes":
-            apart, weights = self._merged_by(views)
-            members = merge_prototypes(apart, nearest, n_centers, n_clusters, weights)
-            likeliest = _summed(log_q, np.eye(members.max() + 1)[members]).argmax(axis=1)
-            labels = by_size(likeliest)
-            report["n_prototypes"] = n_centers
-            table = np.zeros((n_centers, labels.max() + 1))
-            np.add.at(table, (nearest, labels), 1)
-            # a centre without cells says no more than the sizes of the clusters do
-            table[table.sum(axis=1) == 0] = table.sum(axis=0)
-            rank = np.full(members.max() + 1, -1)
-            rank[likeliest] = labels
-            kept = rank[members] >= 0
-            # whole prototypes make up a cluster, unless no cell is in it
-            table[kept] = np.eye(table.shape[1])[rank[members[kept]]]
-            fitted.shares = (table / table.sum(axis=1, keepdims=True)).astype(np.float32)
+        if config.cluster_method == "consensus":
+            fitted.ends = Consensus.fit(
+                views.structure.double().numpy(),
+                *self._votes(views),
+                n_clusters,
+                config.prototypes_per_cluster,
+                self.random_state,
+            )
+            labels = fitted.ends.proba(views.structure.numpy()).argmax(axis=1)
+            report["n_prototypes"] = len(fitted.ends.prototypes)
         else:
             z = self._clustered(views, log_q, fitted).double().numpy()
             found = cluster_embedding(
@@ -392,8 +385,8 @@ class ScLLMDSC:
             logger.warning("asked for %d clusters, found %d", n_clusters, report["n_clusters"])
         return labels
 
-    def _merged_by(self, views: ScLLMDSCViews) -> tuple[list[NDArray[np.floating]], list[float]]:
-        """Return the views that decide which prototypes are merged, and their weights."""
+    def _votes(self, views: ScLLMDSCViews) -> tuple[list[NDArray[np.floating]], list[float]]:
+        """Return the views that say which prototypes are alike, and the weight of what they say."""
         config = self.config
         if config.cluster_on != "fused" or views.text is None:
             return [one_view(views, config.cluster_on).double().numpy()], [1.0]
@@ -422,10 +415,10 @@ class ScLLMDSC:
     def _result(self, views: ScLLMDSCViews, labels: NDArray[np.int64] | None = None) -> ScLLMDSCResult:
         fitted = self._trained()
         log_q = assigned(fitted.centers, fitted.centers.view_of(views))
-        if fitted.ends is None:
-            proba = _summed(log_q, fitted.shares)
-        else:
+        if isinstance(fitted.ends, Centers):
             proba = assigned(fitted.ends, self._clustered(views, log_q, fitted)).exp().numpy()
+        else:
+            proba = cast("Consensus", fitted.ends).proba(views.structure.numpy())
         return ScLLMDSCResult(
             proba.argmax(axis=1) if labels is None else labels,
             proba,
@@ -485,9 +478,3 @@ def _batches(batch: ArrayLike | None, n: int) -> tuple[list[str], NDArray[np.int
         return [], np.zeros(n, dtype=np.int64)
     names, codes = np.unique(np.asarray(batch).astype(str), return_inverse=True)
     return (names.tolist(), codes.astype(np.int64)) if len(names) > 1 else ([], np.zeros(n, dtype=np.int64))
-
-
-def _summed(log_q: Tensor, shares: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return the soft assignments to clusters from those to centres and each centre's share in the clusters."""
-    proba: NDArray[np.float32] = (log_q.exp() @ torch.from_numpy(shares.astype(np.float32))).numpy()
-    return proba

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 # k-means starts compete on this many cells, and the best goes on with all
 _START_SAMPLE = 20_000
 _N_INIT = 10
-# runs of k-means of which one is chosen for its prototypes, and starts within each
-_N_RUNS = 8
-_N_INIT_OF_RUN = 3
 _LEAST_CELLS = 3
 _CHUNK = 16_384
 
@@ -108,6 +105,13 @@ def assigned(centers: Centers, z: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def sample(n: int, random_state: int) -> NDArray[np.intp]:
+    """Return the cells among which starts compete: all, or so many in ascending order."""
+    if n <= _START_SAMPLE:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(random_state).choice(n, _START_SAMPLE, replace=False))
+
+
 def k_means(
     z: NDArray[np.floating], n_clusters: int, random_state: int, n_init: int = _N_INIT
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -115,43 +119,12 @@ def k_means(
     from sklearn.cluster import KMeans
 
     start: str | NDArray[np.floating] = "k-means++"
-    if len(z) > _START_SAMPLE:
-        rows = np.sort(np.random.default_rng(random_state).choice(len(z), _START_SAMPLE, replace=False))
+    rows = sample(len(z), random_state)
+    if len(rows) < len(z):
         start = KMeans(n_clusters, n_init=n_init, random_state=random_state).fit(z[rows]).cluster_centers_
         n_init = 1
     found = KMeans(n_clusters, init=start, n_init=n_init, random_state=random_state).fit(z)
     return np.asarray(found.cluster_centers_, dtype=np.float64), found.labels_.astype(np.int64)
-
-
-def start_prototypes(
-    z: NDArray[np.floating],
-    views: list[NDArray[np.floating]],
-    n_prototypes: int,
-    n_clusters: int,
-    random_state: int,
-    weights: list[float] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the prototypes whose merged clusters agree most with those of other runs of k-means, and their labels.
-
-    Which prototypes k-means ends with is partly chance; the run that is most like all others (by the adjusted Rand index of
-    the clusters) is a steadier choice than the one with the least sum of squares.
-
-    Parameters
-    ----------
-    z
-        View in which the prototypes lie, shape (n, d).
-    views, n_prototypes, n_clusters, weights
-        As in :func:`merge_prototypes`.
-    random_state
-        Seed.
-    """
-    from sklearn.metrics import adjusted_rand_score
-
-    seeds = np.random.SeedSequence(random_state).generate_state(_N_RUNS) % 2**31
-    runs = [k_means(z, n_prototypes, int(seed), _N_INIT_OF_RUN) for seed in seeds]
-    merged = [merge_prototypes(views, labels, n_prototypes, n_clusters, weights)[labels] for _, labels in runs]
-    agreement = [sum(adjusted_rand_score(one, other) for other in merged) for one in merged]
-    return runs[int(np.argmax(agreement))]
 
 
 def spread_within(z: NDArray[np.floating], labels: NDArray[np.integer], centers: NDArray[np.floating]) -> float:
@@ -175,29 +148,23 @@ def count_distinct(z: NDArray[np.floating]) -> int:
 
 
 def merge_prototypes(
-    views: list[NDArray[np.floating]],
-    labels: NDArray[np.integer],
-    n_prototypes: int,
-    n_clusters: int,
-    weights: list[float] | None = None,
+    view: NDArray[np.floating], labels: NDArray[np.integer], n_prototypes: int, n_clusters: int
 ) -> NDArray[np.int64]:
     """Merge prototypes whose cells point the same way, until so many clusters are left.
 
-    The distance of two prototypes is one minus the cosine of the means of their cells, averaged over the views; linkage
-    is average. Cosines let a cluster be as far from the mean of all cells as it is: the nearer of two prototypes that
-    point one way is often the same type at lower depth. One or two odd cells make no cluster: as long as there are enough
-    other prototypes, theirs join the nearest.
+    The distance of two prototypes is one minus the cosine of the means of their cells; linkage is average. Cosines let a
+    cluster be as far from the mean of all cells as it is: the nearer of two prototypes that point one way is often the
+    same type at lower depth. One or two odd cells make no cluster: as long as there are enough other prototypes, theirs
+    join the nearest.
 
     Parameters
     ----------
-    views
-        Each of shape (n, d).
+    view
+        View of the cells, shape (n, d).
     labels
         Prototype of each cell, from 0, shape (n,).
     n_prototypes, n_clusters
         Before and after.
-    weights
-        Weights of the views, which sum to 1; ``None`` for equal ones.
 
     Returns
     -------
@@ -212,11 +179,9 @@ def merge_prototypes(
     if len(filled) <= n_clusters:
         merged[filled] = np.arange(len(filled))
         return merged
-    distance = np.zeros((n_prototypes, n_prototypes))
-    for view, weight in zip(views, weights or [1 / len(views)] * len(views), strict=True):
-        means = mean_by_label(view - np.mean(view, axis=0), labels, n_prototypes)
-        unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        distance += weight * np.clip(1 - unit @ unit.T, 0, 2)
+    means = mean_by_label(view - np.mean(view, axis=0), labels, n_prototypes)
+    unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    distance = np.clip(1 - unit @ unit.T, 0, 2)
     large = np.flatnonzero(sizes >= _LEAST_CELLS)
     if len(large) < n_clusters:
         large = filled

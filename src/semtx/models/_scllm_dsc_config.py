@@ -22,6 +22,9 @@ class ScLLMDSCConfig:
         Highly variable genes kept; ``None`` keeps all.
     min_cells
         Genes detected in fewer cells are left out.
+    leave_out_states
+        Leave out genes whose text says that they tell the state of a cell, such as the cell cycle or the response to
+        interferon, and not its type. Only :func:`semtx.tl.scllm_dsc`, which knows their names, can.
     expression
         What the network reads: ``"standardized"``: log-normalised, each gene centred (within its batch where there are
         several), divided by its standard deviation and clipped at 10; ``"given"``: the matrix as it is.
@@ -33,6 +36,8 @@ class ScLLMDSCConfig:
         1 - omega. At 1 no sentence is made, unless an encoder for it is given.
     learn_omega
         Learn omega, from that start.
+    unit_semantics
+        Scale each path of each cell's text, once it is centred, to length 1.
     n_semantic_components
         Principal components of the text view that its head reads; ``None`` uses it as it is.
     cut_balance, orthogonality, cut_weight
@@ -60,19 +65,20 @@ class ScLLMDSCConfig:
         Centres for each cluster wanted. Above 1, the centres are prototypes of the structure view, and the text view of
         the fused embedding is averaged over the cells of each.
     text_weight
-        Weight of the text view in the fused embedding, and in the distance by which prototypes are merged.
+        Weight of the text view in the fused embedding, and of its votes in the consensus.
     cluster_on
         Embedding that is clustered: ``"fused"``, ``"structure"`` or ``"text"``.
     cluster_method
-        ``"prototypes"``: the clusters that training ends with; where there are more prototypes than clusters, those
-        closest in ``cluster_on`` (mean cosine distance, average linkage) are merged. Or a method of
-        :func:`semtx.tl.cluster` on that embedding.
+        ``"consensus"``: the clusters that many runs of k-means in the structure view agree on, each of whose prototypes
+        the views of ``cluster_on`` merge (cosine distance, average linkage). Or a method of :func:`semtx.tl.cluster` on that
+        embedding.
     pretrain_epochs, max_epochs, learning_rate, weight_decay, batch_size
         Training of the autoencoder alone, then of all together. ``batch_size=None`` takes all cells in a step.
     """
 
     n_top_genes: int | None = None
     min_cells: int = 1
+    leave_out_states: bool = False
     expression: Literal["standardized", "given"] = "given"
     encoder: Literal["linear", "perceptron", "residual"] = "perceptron"
     head: Literal["perceptron", "residual"] = "perceptron"
@@ -82,6 +88,7 @@ class ScLLMDSCConfig:
     unit_views: bool = True
     omega: float = 0.5
     learn_omega: bool = False
+    unit_semantics: bool = True
     n_semantic_components: int | None = None
     cut_balance: float = 0.21
     orthogonality: float = 0.32
@@ -100,7 +107,7 @@ class ScLLMDSCConfig:
     prototypes_per_cluster: int = 1
     text_weight: float = 0.5
     cluster_on: Literal["fused", "structure", "text"] = "fused"
-    cluster_method: Literal["prototypes", "mixture", "kmeans", "leiden"] = "kmeans"
+    cluster_method: Literal["consensus", "mixture", "kmeans", "leiden"] = "kmeans"
     pretrain_epochs: int = 200
     max_epochs: int = 200
     learning_rate: float = 1e-3
@@ -145,21 +152,24 @@ SCLLM_DSC_PRESETS: Final[Mapping[str, ScLLMDSCConfig]] = MappingProxyType(
     {
         "default": ScLLMDSCConfig(
             n_top_genes=2000,
+            leave_out_states=True,
             expression="standardized",
             encoder="residual",
             head="residual",
             hidden_dim=128,
             latent_dim=30,
-            projection_dim=64,
+            projection_dim=128,
             unit_views=False,
             omega=1.0,
-            n_semantic_components=50,
+            unit_semantics=False,
+            n_semantic_components=128,
             leave_out_cluster=True,
             dof=None,
             target_interval=1,
             tolerance=1e-3,
             prototypes_per_cluster=2,
-            cluster_method="prototypes",
+            text_weight=0.3,
+            cluster_method="consensus",
             pretrain_epochs=5,
             max_epochs=10,
             learning_rate=1e-4,

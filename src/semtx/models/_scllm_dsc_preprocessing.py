@@ -107,7 +107,7 @@ class ScLLMDSCPreprocessing:
         text = []
         for raw in made._raw_paths(cells, semantics):
             mean = raw.mean(axis=0)
-            path, components = centred_unit_rows(raw, mean), None
+            path, components = made._centred(raw, mean), None
             if config.n_semantic_components is not None and config.n_semantic_components < path.shape[1]:
                 components = PrincipalComponents.fit(path, config.n_semantic_components, random_state)
                 path = components.transform(path)
@@ -169,9 +169,12 @@ class ScLLMDSCPreprocessing:
     def _text(self, raw: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
         made = []
         for path, mean, components, scale in zip(raw, self.path_means, self.paths, self.path_scales, strict=True):
-            unit = centred_unit_rows(path, mean)
-            made.append((unit if components is None else components.transform(unit)) * np.float32(scale))
+            centred = self._centred(path, mean)
+            made.append((centred if components is None else components.transform(centred)) * np.float32(scale))
         return np.hstack(made) if made else None
+
+    def _centred(self, path: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.float32]:
+        return centred_unit_rows(path, mean) if self.config.unit_semantics else path - mean
 
     def arrays(self) -> dict[str, NDArray]:
         """Return the fitted arrays by name."""
@@ -186,7 +189,7 @@ class ScLLMDSCPreprocessing:
             named |= {f"path{number}.path_mean": mean, f"path{number}.path_scale": np.asarray(scale, dtype=np.float64)}
             if components is not None:
                 named |= {f"path{number}.{name}": value for name, value in vars(components).items()}
-        return {name: np.ascontiguousarray(value) for name, value in named.items()}
+        return named
 
     @classmethod
     def from_arrays(cls, config: ScLLMDSCConfig, arrays: Mapping[str, NDArray]) -> ScLLMDSCPreprocessing:

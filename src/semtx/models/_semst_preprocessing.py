@@ -138,7 +138,7 @@ class SemSTPreprocessing:
         named["input_scale"] = np.asarray(self.input_scale, dtype=np.float64)
         named["semantic_scale"] = np.asarray(self.semantic_scale, dtype=np.float64)
         named["n_rings"] = np.asarray(self.n_rings, dtype=np.int64)
-        return {name: np.ascontiguousarray(value) for name, value in named.items()}
+        return named
 
     @classmethod
     def from_arrays(cls, config: SemSTConfig, arrays: Mapping[str, NDArray]) -> SemSTPreprocessing:

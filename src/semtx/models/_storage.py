@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,7 +22,9 @@ def write_model(folder: str | Path, arrays: Mapping[str, NDArray], description: 
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(dict(arrays), folder / "model.safetensors")
+    # safetensors writes the memory as it lies, whatever the strides say
+    contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    save_file(contiguous, folder / "model.safetensors")
     text = json.dumps({"format": _FORMAT, **description}, indent=1)
     (folder / "model.json").write_text(text, encoding="utf-8")
 

@@ -22,7 +22,8 @@ from semtx._validate import (
 )
 from semtx.models._scllm_dsc_config import SCLLM_DSC_PRESETS, ScLLMDSCConfig
 from semtx.tl._cluster import check_clustering
-from semtx.tl._scllm_dsc_inputs import find_batch, find_expression, find_text
+from semtx.tl._scllm_dsc_inputs import find_batch, find_expression, find_gene_text, find_text
+from semtx.tl._semst_inputs import CONTROLS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ def scllm_dsc(
     learning_rate: float | None = None,
     batch_size: int | None = None,
     cluster_on: Literal["fused", "structure", "text"] | None = None,
-    cluster_method: Literal["prototypes"] | ClusterMethod | None = None,
+    cluster_method: Literal["consensus"] | ClusterMethod | None = None,
     resolution: float | None = None,
     store_views: bool = False,
     key_added: str = _keys.SCLLM_DSC,
@@ -81,9 +82,10 @@ def scllm_dsc(
     n_clusters
         Number of clusters; ``None`` chooses it without labels, see :func:`semtx.tl.cluster`.
     preset
-        ``"default"``: the recipe we measured to be best. It starts from principal components, finds twice as many
-        prototypes as clusters in the structure view, and merges those that structure and text together hold to be most
-        alike. ``"paper"`` and ``"reference"``: the method as published and as the authors' code has it, on raw counts, without
+        ``"default"``: the recipe we measured to be best. It leaves out genes whose text says that they tell the state of a
+        cell and not its type, starts from principal components, finds more prototypes than clusters in the structure view,
+        again and again, and takes the clusters on which most runs agree after structure and text have each merged the
+        prototypes that they hold to be alike. ``"paper"`` and ``"reference"``: the method as published and as the authors' code has it, on raw counts, without
         its use of labels and with its heads trained. Or a :class:`semtx.models.ScLLMDSCConfig` of your own.
     semantics
         ``"auto"``: gene vectors from ``varm["gene_semantics"]`` where :func:`semtx.pp.gene_semantics` wrote them, else the
@@ -186,12 +188,17 @@ def scllm_dsc(
         cluster_on=cluster_on,
         cluster_method=cluster_method,
     )
-    if config.cluster_method == "prototypes":
+    if config.cluster_method == "consensus":
         check_clustering("mixture", resolution, n_clusters)
     else:
         check_clustering(config.cluster_method, resolution, n_clusters)
     batch = find_batch(adata, batch_key)
-    expression = find_expression(adata, config, layer=layer, use_rep=use_rep, mask_var=mask_var)
+    genes, leave_out = None, None
+    if use_rep is None and isinstance(semantics, str) and semantics in ("auto", *CONTROLS):
+        genes = find_gene_text(adata, semantics, gene_symbols, random_state)
+        if config.leave_out_states and mask_var is None:
+            leave_out = np.unique(np.concatenate(list(genes.states.values())))
+    expression = find_expression(adata, config, layer=layer, use_rep=use_rep, mask_var=mask_var, leave_out=leave_out)
     text = find_text(
         adata,
         expression,
@@ -200,6 +207,7 @@ def scllm_dsc(
         sentence_encoder=sentence_encoder,
         gene_symbols=gene_symbols,
         random_state=random_state,
+        genes=genes,
     )
     if config.cluster_on == "text" and text.gene_vectors is None and text.semantics is None:
         msg = "cluster_on='text' needs a text view, and there is none; give semantics='auto'"
@@ -236,6 +244,9 @@ def scllm_dsc(
     }
     fields = _fields(model, key_added, store_views=store_views)
     found: dict[str, Any] = {"text_source": text.source, "omega": model.omega}
+    if genes is not None and leave_out is not None:
+        names = adata.var_names.to_numpy()
+        found["state_genes"] = {name: names[rows].tolist() for name, rows in genes.states.items()}
     if batch is not None and len(np.unique(batch)) > 1:
         found["batch_mixing"] = _mixing(fields["obsm"][_keys.embedding(key_added)], batch, random_state)
     record = run_record(

@@ -15,7 +15,10 @@ from semtx._logging import logger
 from semtx._validate import check_key, finite_matrix
 from semtx.models._expression import centred_unit_rows
 from semtx.pp._cell_inputs import normalized_expression
+from semtx.pp._gene_names import ensembl_of, names_of
 from semtx.semantics._cell import rank_weights, weighted_semantics
+from semtx.semantics._match import match_genes
+from semtx.semantics._state_genes import state_genes
 from semtx.tl._semst_inputs import CONTROLS, find_gene_vectors, select_genes, stored_semantics
 
 if TYPE_CHECKING:
@@ -67,8 +70,9 @@ def find_expression(
     layer: str | None,
     use_rep: str | None,
     mask_var: str | NDArray[np.bool_] | None,
+    leave_out: NDArray[np.intp] | None = None,
 ) -> Expression:
-    """Return counts of the chosen genes, or the representation that ``use_rep`` names."""
+    """Return counts of the chosen genes, none of ``leave_out``, or the representation that ``use_rep`` names."""
     if use_rep is not None:
         if layer is not None or mask_var is not None:
             msg = "use_rep is read as it is: give it, or layer and mask_var, not both"
@@ -86,7 +90,7 @@ def find_expression(
     except ValueError as error:
         msg = f"{error}. Or cluster a representation of the cells, such as use_rep='X_pca' of sc.pp.pca(adata)"
         raise ValueError(msg) from error
-    genes = select_genes(adata, counts.matrix, mask_var, config)
+    genes = select_genes(adata, counts.matrix, mask_var, config, leave_out)
     x = counts.matrix[:, genes]
     library_sizes = np.asarray(counts.matrix.sum(axis=1, dtype=np.float64)).ravel()
     n_empty = int((x.getnnz(axis=1) == 0).sum())
@@ -94,6 +98,32 @@ def find_expression(
         logger.warning("%d cells have no counts in the genes used; they are kept", n_empty)
     names = adata.var_names[genes].tolist()
     return Expression(x, library_sizes, names, genes, counts.source, partial(normalize_rows, counts.matrix))
+
+
+@dataclass
+class GeneText:
+    """What is written about the genes.
+
+    Attributes
+    ----------
+    vectors
+        Shape (n_vars, d), zeros for a gene without one.
+    source
+        Where they are from.
+    states
+        Genes that tell the state of a cell, by programme, see :func:`semtx.semantics._state_genes.state_genes`.
+    """
+
+    vectors: NDArray[np.float32]
+    source: str
+    states: dict[str, NDArray[np.intp]]
+
+
+def find_gene_text(adata: AnnData, semantics: str, gene_symbols: str | None, random_state: int) -> GeneText:
+    """Return gene vectors, or what a control makes of them, and the genes that they say tell a state."""
+    vectors, source = find_gene_vectors(adata, semantics, gene_symbols, random_state)
+    match = match_genes(names_of(adata, gene_symbols), ensembl_ids=ensembl_of(adata, None)[0])
+    return GeneText(vectors, source, state_genes(match.symbols, vectors))
 
 
 @dataclass
@@ -124,8 +154,9 @@ def find_text(
     sentence_encoder: str | Path | Encoder | None,
     gene_symbols: str | None,
     random_state: int,
+    genes: GeneText | None = None,
 ) -> TextView:
-    """Return the paths of the text view."""
+    """Return the paths of the text view, made of ``genes`` where they are given."""
     if sentence_encoder is not None and semantics not in ("auto", *CONTROLS):
         msg = f"sentence_encoder reads path 2 of the text view, which semantics={semantics!r} leaves out; give semantics='auto'"
         raise ValueError(msg)
@@ -146,7 +177,8 @@ def find_text(
             "expresses; keep one of them in X, raw or layers['counts'], or give semantics=None"
         )
         return TextView(source="none: no expression of genes")
-    vectors, source = find_gene_vectors(adata, semantics, gene_symbols, random_state)
+    genes = genes or find_gene_text(adata, semantics, gene_symbols, random_state)
+    vectors, source = genes.vectors, genes.source
     sentences, path2 = None, ""
     if config.learn_omega and expression.genes is None:
         msg = (

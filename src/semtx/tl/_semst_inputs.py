@@ -32,10 +32,13 @@ def select_genes(
     counts: sparse.csr_matrix,
     mask_var: str | NDArray[np.bool_] | None,
     config: SemSTConfig | ScLLMDSCConfig,
+    leave_out: NDArray[np.intp] | None = None,
 ) -> NDArray[np.intp]:
-    """Return the genes the network reads: ``mask_var`` as it is, else the highly variable ones, else all."""
+    """Return the genes the network reads: ``mask_var`` as it is, else of those not left out the highly variable, else all."""
     n_top_genes = config.n_top_genes
     mask = gene_mask(adata, mask_var) & (counts.getnnz(axis=0) >= config.min_cells)
+    if mask_var is None and leave_out is not None:
+        mask[leave_out] = False
     if mask.sum() < 2:
         msg = (
             f"only {mask.sum()} of {adata.n_vars} genes are in mask_var and have counts in {config.min_cells} or more "
