@@ -69,7 +69,7 @@ class Consensus:
             Seed.
         """
         rows = sample(len(z), random_state)
-        z_of_rows, views = z[rows], [view[rows] for view in views]
+        z_of_rows, *views = (np.asarray(view[rows], dtype=np.float64) for view in (z, *views))
         n_distinct = count_distinct(z_of_rows)
         seeds = np.random.SeedSequence(random_state).generate_state(_N_RUNS + 1) % 2**31
         runs, votes, scales = [], [], []

@@ -361,7 +361,7 @@ class ScLLMDSC:
             fitted.texts = mean_by_label(views.text.double().numpy(), nearest, n_centers).astype(np.float32)
         if config.cluster_method == "consensus":
             fitted.ends = Consensus.fit(
-                views.structure.double().numpy(),
+                views.structure.numpy(),
                 *self._votes(views),
                 n_clusters,
                 config.prototypes_per_cluster,
@@ -389,9 +389,8 @@ class ScLLMDSC:
         """Return the views that say which prototypes are alike, and the weight of what they say."""
         config = self.config
         if config.cluster_on != "fused" or views.text is None:
-            return [one_view(views, config.cluster_on).double().numpy()], [1.0]
-        apart = [view.double().numpy() for view in (views.structure, views.text)]
-        return apart, [1 - config.text_weight, config.text_weight]
+            return [one_view(views, config.cluster_on).numpy()], [1.0]
+        return [views.structure.numpy(), views.text.numpy()], [1 - config.text_weight, config.text_weight]
 
     def _clustered(self, views: ScLLMDSCViews, log_q: Tensor, fitted: _Fitted) -> Tensor:
         name = self.config.cluster_on
