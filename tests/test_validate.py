@@ -100,7 +100,7 @@ class TestKeyAdded:
 
     @pytest.mark.parametrize("key", ["spatial", "xy"])
     def test_taken(self, key):
-        with pytest.raises(ValueError, match=f"key_added='{key}' is the key of coordinates"):
+        with pytest.raises(ValueError, match=f"key_added='{key}' is what is read"):
             v.check_key_added(key, "xy")
 
 

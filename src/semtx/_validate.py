@@ -70,7 +70,7 @@ def check_key(adata: AnnData, attribute: str, key: str, *, fix: str = "", parame
 
 
 def check_key_added(key_added: Any, *taken: str) -> None:
-    """Raise unless results can be named so: text without a slash, not ``"spatial"`` (images are there) nor ``taken``."""
+    """Raise unless results can be named so: text without a slash, not ``"spatial"`` (images are there) nor what is read, ``taken``."""
     if not isinstance(key_added, str):
         msg = f"key_added must be text, got {key_added!r}"
         raise TypeError(msg)
@@ -80,7 +80,7 @@ def check_key_added(key_added: Any, *taken: str) -> None:
         )
         raise ValueError(msg)
     if key_added in {"spatial", *taken}:
-        msg = f"key_added={key_added!r} is the key of coordinates and images, which results would replace; give another"
+        msg = f"key_added={key_added!r} is what is read or keeps images, which results would replace; give another"
         raise ValueError(msg)
 
 
@@ -120,7 +120,8 @@ def coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:
 
 def finite_matrix(adata: AnnData, key: str, *, parameter: str, fix: str) -> NDArray[np.float64]:
     """Return ``adata.obsm[key]`` as a matrix without NaN or infinite values, shape (n_obs, d), or raise."""
-    values = np.asarray(check_key(adata, "obsm", key, parameter=parameter, fix=fix), dtype=np.float64)
+    stored = check_key(adata, "obsm", key, parameter=parameter, fix=fix)
+    values = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored, dtype=np.float64)
     if values.ndim != 2 or not np.isfinite(values).all():
         msg = f"adata.obsm[{key!r}] must be a matrix without NaN or infinite values to serve as {parameter}"
         raise ValueError(msg)

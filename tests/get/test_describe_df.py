@@ -50,3 +50,10 @@ def test_no_result(tissue):
 def test_no_such_group(adata):
     with pytest.raises(KeyError, match=r"group 'c' is not in adata.uns\['describe'\], which has 'a', 'b'"):
         st.get.describe_df(adata, ["a", "c"])
+
+
+def test_a_group_named_by_a_number(adata):
+    adata.uns["describe"]["group"] = ["0", "0", "0", "1", "1"]
+    assert st.get.describe_df(adata, 1)["term"].tolist() == ["t2"]
+    with pytest.raises(KeyError, match=r"group '7' is not in adata.uns\['describe'\], which has '0', '1'"):
+        st.get.describe_df(adata, 7)

@@ -11,6 +11,7 @@ ARRAYS = {
     "a.x": np.arange(6, dtype=np.float32).reshape(2, 3),
     "a.y": np.float64([0.1]),
     "b": np.zeros((0, 3), np.float32),
+    "one number": np.array(3.0),
     "transposed": np.arange(6).reshape(2, 3).T,
     "chosen columns": np.arange(6.0).reshape(2, 3)[:, [2, 0]],
 }

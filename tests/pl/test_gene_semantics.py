@@ -136,3 +136,22 @@ def test_no_vectors(tissue):
 def test_unknown(plane, options, message):
     with pytest.raises(KeyError, match=message):
         st.pl.gene_semantics(plane, key="plane", **options)
+
+
+def test_colours_of_cells_are_left_alone(plane):
+    plane.obs["cluster"] = plane.obs["ground_truth"]
+    plane.var["cluster"] = np.where(np.arange(plane.n_vars) % 2, "odd", "even")
+    plane.uns["cluster_colors"] = colors = ["#000000"] * plane.obs["cluster"].nunique()
+    st.pl.gene_semantics(plane, "cluster", key="plane", palette="tab10", show=False)
+    assert plane.uns["cluster_colors"] == colors
+
+
+def test_genes_go_by_the_names_their_vectors_were_made_of(tissue):
+    tissue.var["symbol"] = tissue.var_names.to_numpy()
+    tissue.var_names = [f"gene{i}" for i in range(tissue.n_vars)]
+    st.pp.gene_semantics(tissue, gene_symbols="symbol")
+    axes = st.pl.gene_semantics(tissue, "myelination", method="pca", show=False)
+    assert axes is not None
+    tissue.var["symbol"] = [f"none{i}" for i in range(tissue.n_vars)]
+    with pytest.raises(KeyError, match=r"none of the .* genes is one of 'myelination'"):
+        st.pl.gene_semantics(tissue, "myelination", method="pca", show=False)

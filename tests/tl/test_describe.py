@@ -151,6 +151,10 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"obs\['one'\] has 1 cluster"):
             st.tl.describe(tissue, "one")
 
+    def test_the_record_of_the_clusters_stays(self, tissue):
+        with pytest.raises(ValueError, match="key_added='ground_truth' is what is read"):
+            st.tl.describe(tissue, "ground_truth", key_added="ground_truth")
+
     def test_a_cluster_for_each_cell(self, tissue):
         tissue.obs["name"] = tissue.obs_names
         with pytest.raises(ValueError, match="300 values for 300 observations"):

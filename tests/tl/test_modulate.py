@@ -178,7 +178,7 @@ class TestErrors:
     def test_few_cells(self, embedded):
         self.refused(embedded[:19].copy(), ValueError, r"20 cells and 1 dimension are the least .* is \(19, 8\)")
 
-    @pytest.mark.parametrize("key", ["X_pca", "X_semantics"])
+    @pytest.mark.parametrize("key", ["X_pca", "X_semantics", "spatial"])
     def test_result_would_replace_what_is_read(self, embedded, key):
         self.refused(embedded, ValueError, "is what is read", key_added=key)
 

@@ -200,6 +200,7 @@ class TestBadInput:
             ("myelin", {"gene_semantics_key": "own"}, KeyError, r"'own' is not in adata.varm.*call pp\.gene_semantics"),
             ("myelin", {"layer": "missing"}, KeyError, "missing"),
             ("myelin", {"key_added": "spatial"}, ValueError, "key_added='spatial'"),
+            ("myelin", {"key_added": "gene_semantics"}, ValueError, "key_added='gene_semantics' is what is read"),
         ],
     )
     def test_it_is_told_and_nothing_is_written(self, tissue, asked, options, error, message):

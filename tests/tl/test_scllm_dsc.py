@@ -427,6 +427,11 @@ class TestRepresentation:
             with pytest.raises(ValueError, match="use_rep is read as it is: give it, or layer and mask_var, not both"):
                 run(reduced, use_rep="X_pca", **option)
 
+    def test_sparse_is_as_dense(self, reduced):
+        wanted = run(reduced, use_rep="X_pca", semantics=None)
+        reduced.obsm["X_pca"] = sparse.csr_matrix(reduced.obsm["X_pca"])
+        assert same(run(reduced, use_rep="X_pca", semantics=None), wanted)
+
     def test_nan_and_missing(self, reduced):
         reduced.obsm["X_pca"][3, 0] = np.nan
         with pytest.raises(ValueError, match=r"obsm\['X_pca'\] must be a matrix without NaN .*use_rep"):

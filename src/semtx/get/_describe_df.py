@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from semtx import _keys
-from semtx._validate import check_integer, check_key, check_number, listed, resolve_table
+from semtx._validate import check_integer, check_key, check_number, resolve_table
+from semtx.get._groups import wanted_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,11 +71,6 @@ def describe_df(
     if not isinstance(table, pd.DataFrame) or not {"group", "term", "pval_adj", "rank"} <= set(table):
         msg = f"adata.uns[{key!r}] is no result of st.tl.describe; give its key_added as key="
         raise KeyError(msg)
-    known = list(dict.fromkeys(table["group"]))
-    wanted = known if group is None else [group] if isinstance(group, str) else [str(one) for one in group]
-    missing = [one for one in wanted if one not in known]
-    if missing:
-        msg = f"group {missing[0]!r} is not in adata.uns[{key!r}], which has {listed(known)}"
-        raise KeyError(msg)
+    wanted = wanted_groups(table, group, key)
     shown = table[(table["pval_adj"] <= max_pval_adj) & (all_terms | (table["rank"] > 0))]
     return pd.concat([shown[shown["group"] == one].head(n_terms or len(table)) for one in wanted], ignore_index=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from semtx import _keys
-from semtx._validate import check_integer, check_key, listed, resolve_table
+from semtx._validate import check_integer, check_key, resolve_table
+from semtx.get._groups import wanted_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,14 +66,7 @@ def gene_attribution_df(
     if not isinstance(table, pd.DataFrame) or not {"group", "gene", "attribution"} <= set(table):
         msg = f"adata.uns[{key!r}] is no result of st.tl.gene_attribution; give its key_added as key="
         raise KeyError(msg)
-    if group is not None:
-        wanted = [group] if isinstance(group, str) else [str(name) for name in group]
-        known = table["group"].unique()
-        missing = [name for name in wanted if name not in known]
-        if missing:
-            msg = f"group {missing[0]!r} is not among those of adata.uns[{key!r}]: {listed(known)}"
-            raise KeyError(msg)
-        table = table[table["group"].isin(wanted)]
+    table = table[table["group"].isin(wanted_groups(table, group, key))]
     if n_genes is not None:
         table = table.groupby("group", sort=False).head(n_genes)
     found: pd.DataFrame = table.reset_index(drop=True)

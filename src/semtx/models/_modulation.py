@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy import stats
 
 from semtx.graphs import binary, normalize_adjacency
 from semtx.models._expression import PrincipalComponents
+from semtx.models._semst_preprocessing import spread_of_columns
 from semtx.nn._fusions import make_fusion
 from semtx.train import fit, make_fabric
 
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
 N_FOLDS = 5
 # tiles along each of the first two coordinates, or as many groups at random; a fold is a fifth of them
 _N_TILES = 5
-# one-sided 5 % of Student's t with as many degrees of freedom as there are groups but one
-_ERRORS = 1.71
+_LEVEL = 0.05
 _BATCH = 4096
 # the read-out predicts at most so many directions of the neighbours' mean
 _N_TARGETS = 50
@@ -93,11 +94,12 @@ def modulate_embedding(
     """
     fabric = make_fabric(accelerator)
     embedding = np.asarray(z, dtype=np.float64)
-    mean, spread = embedding.mean(axis=0), _spread(embedding)
+    mean, spread = embedding.mean(axis=0), spread_of_columns(embedding)
     task = _Task.make((embedding - mean) / spread, semantics, graph, n_components, random_state)
     unchanged = np.array(z, dtype=np.float32)
     if task is None:
-        return Modulation(unchanged, {"modulated": False, "n_epochs": 0}, {}, str(fabric.device))
+        nothing = dict.fromkeys(("explained", "explained_modulated", "gain", "gain_error"), math.nan)
+        return Modulation(unchanged, {"modulated": False, "n_epochs": 0, **nothing}, {}, str(fabric.device))
     options = {"max_scale": max_scale} if fusion == "fsm" else {}
     settings: dict[str, Any] = {
         "fusion": fusion,
@@ -127,7 +129,7 @@ def modulate_embedding(
     gain = float(average[0] - average[best])
     gains = ((errors[:, 0] - errors[:, best]) / np.maximum(sizes, 1))[sizes > 0]
     error = float(gains.std(ddof=1) / math.sqrt(len(gains)))
-    modulated = best > 0 and gain > _ERRORS * error
+    modulated = best > 0 and gain > stats.t.ppf(1 - _LEVEL, len(gains) - 1) * error
     if modulated:
         module, _ = _train(
             task,
@@ -209,7 +211,7 @@ class _Task:
             target = PrincipalComponents.fit(target[rows], _N_TARGETS, random_state).transform(target)
         return cls(
             z.astype(np.float32),
-            (meaning / _spread(meaning)).astype(np.float32),
+            (meaning / spread_of_columns(meaning)).astype(np.float32),
             np.asarray(target, dtype=np.float32),
             rows,
         )
@@ -309,8 +311,3 @@ def _read_out(task: _Task, rows: NDArray[np.intp]) -> tuple[NDArray[np.float32],
 
 def _variance(x: NDArray[np.floating]) -> float:
     return float(x.var(axis=0, dtype=np.float64).sum()) or 1.0
-
-
-def _spread(x: NDArray[np.floating]) -> float:
-    """Return the root mean square standard deviation of the columns, or 1 for constant ones."""
-    return math.sqrt(_variance(x) / x.shape[1])

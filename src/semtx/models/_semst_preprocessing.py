@@ -56,11 +56,11 @@ class SemSTPreprocessing:
             # how many rings a dense graph allows is settled here, and holds for every section embedded later
             made.n_rings = len(around)
             x = made._propagated(around, expressed)
-            made.input_scale = _spread(x)
+            made.input_scale = spread_of_columns(x)
             x /= made.input_scale
         if semantics is not None and config.n_semantic_components is not None:
             made.semantics = PrincipalComponents.fit(semantics, config.n_semantic_components, random_state)
-            made.semantic_scale = _spread(made._modulating(around, semantics))
+            made.semantic_scale = spread_of_columns(made._modulating(around, semantics))
         return made, expressed, made._inputs(x, graph, around, semantics, random_state)
 
     def expressed(self, counts: sparse.csr_matrix) -> Any:
@@ -172,7 +172,7 @@ def csr_tensor(matrix: sparse.csr_matrix) -> Tensor:
     )
 
 
-def _spread(x: NDArray[np.floating]) -> float:
+def spread_of_columns(x: NDArray[np.floating]) -> float:
     """Return the root mean square standard deviation of the columns, or 1 for constant columns."""
     spread = float(np.sqrt(np.mean(np.var(x, axis=0))))
     return spread if spread > 0 else 1.0

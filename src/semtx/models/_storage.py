@@ -23,7 +23,7 @@ def write_model(folder: str | Path, arrays: Mapping[str, NDArray], description: 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # safetensors writes the memory as it lies, whatever the strides say
-    contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     save_file(contiguous, folder / "model.safetensors")
     text = json.dumps({"format": _FORMAT, **description}, indent=1)
     (folder / "model.json").write_text(text, encoding="utf-8")

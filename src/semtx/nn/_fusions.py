@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import nn
@@ -13,8 +13,6 @@ from semtx.nn._pair import check_pair, check_widths
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Fusion = Literal["fsm", "concatenate", "add", "cross_attention"]
 
 
 class Concatenation(nn.Module):

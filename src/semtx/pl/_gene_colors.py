@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXPRESSION: Final = "expression"
 
 
-def gene_colors(adata: AnnData, color: str | Mapping[str, Iterable[str]], layer: str | None) -> pd.Series:
+def gene_colors(adata: AnnData, color: str | Mapping[str, Iterable[str]], layer: str | None, key: str) -> pd.Series:
     """Return a value for each gene, categorical or float, whose name is that of the panel."""
     if isinstance(color, Mapping):
         return _sets(adata, color)
@@ -33,7 +33,7 @@ def gene_colors(adata: AnnData, color: str | Mapping[str, Iterable[str]], layer:
         return column.astype(object).where(column.notna(), None).astype("category")
     if color == EXPRESSION:
         return _expression(adata, layer)
-    return _term(adata, color)
+    return _term(adata, color, key)
 
 
 def _expression(adata: AnnData, layer: str | None) -> pd.Series:
@@ -46,9 +46,12 @@ def _expression(adata: AnnData, layer: str | None) -> pd.Series:
     return pd.Series(mean, index=adata.var_names, name=EXPRESSION)
 
 
-def _term(adata: AnnData, color: str) -> pd.Series:
-    """Mark the genes of a term of the vocabulary."""
-    match = match_genes(adata.var_names)
+def _term(adata: AnnData, color: str, key: str) -> pd.Series:
+    """Mark the genes of a term of the vocabulary; genes go by the names that the vectors under ``key`` were made of."""
+    record = adata.uns.get(key, {})
+    column = record.get("params", {}).get("gene_symbols")
+    names = adata.var[column].astype(str) if column in adata.var else adata.var_names
+    match = match_genes(names, organism=record.get("organism"))
     vocabulary = load_vocabulary(match.organism)
     row = vocabulary.find(color)
     if row < 0:
@@ -59,6 +62,9 @@ def _term(adata: AnnData, color: str) -> pd.Series:
         raise KeyError(msg)
     belongs = np.isin(match.rows, vocabulary.members[row].indices)
     name = vocabulary.terms["name"][row]
+    if not belongs.any():
+        msg = f"none of the {len(belongs)} genes is one of {name!r}"
+        raise KeyError(msg)
     return _categories(adata, np.where(belongs, name, ""), [name], name)
 
 

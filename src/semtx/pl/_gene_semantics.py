@@ -85,7 +85,7 @@ def gene_semantics(
     size
         Area of a dot in square points; by default smaller for more genes.
     title
-        Title of every panel.
+        One title for each panel.
     ncols
         Panels in a row.
     ax
@@ -139,7 +139,7 @@ def gene_semantics(
     if unknown:
         msg = f"names has {listed(unknown)}, not among the genes that are drawn: those in mask_var with a vector"
         raise KeyError(msg)
-    values = [gene_colors(adata, one, layer)[drawn] for one in colors]
+    values = [gene_colors(adata, one, layer, key)[drawn] for one in colors]
     titles = [str(one.name) for one in values] if title is None else [title] if isinstance(title, str) else list(title)
     if len(titles) != len(colors):
         msg = f"there are {len(colors)} colours and {len(titles)} titles"
@@ -147,7 +147,7 @@ def gene_semantics(
     places, labels = _places(adata, vectors, drawn, key, method, options)
 
     palettes = [
-        category_colors(adata, str(one.name), one.cat.categories, palette)
+        category_colors(adata, str(one.name), one.cat.categories, palette, keep=False)
         if isinstance(one.dtype, pd.CategoricalDtype)
         else None
         for one in values

@@ -52,8 +52,10 @@ def category_colors(
     key: str,
     categories: pd.Index,
     palette: str | Sequence[str] | Mapping[str, str] | None,
+    *,
+    keep: bool = True,
 ) -> dict[object, str]:
-    """Return the colour of every category: of `palette`, else those kept in ``.uns``, else our own.
+    """Return the colour of every category: of `palette`, else (with ``keep``) those kept in ``.uns``, else our own.
 
     Colours of a categorical column are kept in ``.uns[f"{key}_colors"]``, so that they are the same in the next plot
     and in scanpy's; those of a view are not, since writing would turn it into a copy.
@@ -62,7 +64,7 @@ def category_colors(
 
     n, place = len(categories), f"{key}_colors"
     if palette is None:
-        kept = [str(color) for color in adata.uns.get(place, ())]
+        kept = [str(color) for color in adata.uns.get(place, ())] if keep else []
         usable = len(kept) >= n and all(is_color_like(color) for color in kept)
         colors = kept[:n] if usable else _default(n)
         changed = not usable
@@ -84,6 +86,6 @@ def category_colors(
             msg = f"palette has {wrong[0]!r}, which matplotlib does not know as a colour"
             raise ValueError(msg)
         colors = [to_hex(color, keep_alpha=True) if len(str(color)) == 9 else to_hex(color) for color in colors]
-    if changed and not adata.is_view and key in adata.obs and hasattr(adata.obs[key], "cat"):
+    if keep and changed and not adata.is_view and key in adata.obs and hasattr(adata.obs[key], "cat"):
         adata.uns[place] = colors
     return dict(zip(categories, colors, strict=True))

@@ -177,7 +177,7 @@ class QuerySpace:
 
     def _scaled_rows(self, vectors: Vector) -> Vector:
         """Apply what was done to the built-in vectors after they were taken."""
-        if isinstance(self.mean, float):
+        if isinstance(self.mean, float) and isinstance(self.deviation, float):
             return vectors
         scaled: Vector = np.where(vectors.any(axis=1, keepdims=True), (vectors - self.mean) / self.deviation, 0)
         return scaled

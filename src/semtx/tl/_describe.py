@@ -137,7 +137,7 @@ def describe(
     ('B cell receptor signaling pathway', True)
     """
     adata = resolve_table(adata, table_key)
-    check_key_added(key_added)
+    check_key_added(key_added, groupby)
     check_anndata(adata)
     check_choice("evidence", evidence, get_args(Evidence))
     check_integer("n_terms", n_terms, minimum=1)

@@ -79,7 +79,7 @@ def modulate(
     rescaling it. Semantics never choose the neighbours. A cell's own vectors alone modulate it, so that nothing is smoothed
     over space by a back door. And cells are held out in turn, by tiles of the section where there is space: they set the
     number of epochs, and unless they are predicted better than from the embedding as it is, beyond chance over 25 tiles
-    (one-sided t-test at 5 %), the embedding is kept exactly.
+    (one-sided t-test at 5 %; the epoch is the best of these cells), the embedding is kept, in float32.
 
     A better prediction is no proof that the meaning of genes did it: semantic vectors are made from expression, and any
     vectors would let some of it in that the embedding lost. The controls ``"shuffled"`` and ``"random"`` tell.
@@ -142,7 +142,7 @@ def modulate(
     `adata.uns[f'{use_rep}_fsm' | key_added]` : `dict`
         Run record. ``heldout``: the share of the neighbours' mean that held-out cells explain without (``explained``) and
         with semantics (``explained_modulated``), the ``gain`` with its standard error, ``n_epochs``, and whether the
-        embedding was ``modulated`` or kept; ``losses``: the unexplained share by epoch.
+        embedding was ``modulated`` or kept (shares and gain are NaN where there was nothing to learn from); ``losses``: the unexplained share by epoch.
 
     Raises
     ------
@@ -171,10 +171,7 @@ def modulate(
     started = time.perf_counter()
     adata = resolve_table(adata, table_key)
     key_added = use_rep + _keys.FSM_SUFFIX if key_added is None else key_added
-    check_key_added(key_added)
-    if key_added in (use_rep, semantics_key):
-        msg = f"key_added={key_added!r} is what is read, which the result would replace; give another"
-        raise ValueError(msg)
+    check_key_added(key_added, use_rep, semantics_key, spatial_key, neighbors_key or use_rep)
     check_anndata(adata)
     check_choice("semantics", semantics, ("auto", *CONTROLS, None))
     check_choice("fusion", fusion, _FUSIONS)
@@ -309,6 +306,12 @@ def _semantics(
     if semantics == "auto" and (key != _keys.CELL_SEMANTICS or key in adata.obsm):
         fix = "compute them with st.pp.cell_semantics(adata), or leave out semantics_key"
         return finite_matrix(adata, key, parameter="semantics_key", fix=fix).astype(np.float32), f"obsm[{key!r}]"
+    if semantics in CONTROLS and key != _keys.CELL_SEMANTICS:
+        logger.warning(
+            "semantics=%r changes gene vectors and averages them over genes; it is no control of obsm[%r]",
+            semantics,
+            key,
+        )
     try:
         expression = normalized_expression(adata, None)[0]
     except ValueError as error:

@@ -148,7 +148,7 @@ def query(
     """
     adata = resolve_table(adata, table_key)
     check_choice("kind", kind, get_args(Kind))
-    asked = read_queries(query, key_added)
+    asked = read_queries(query, key_added, gene_semantics_key)
     against = read_negatives(negative, query, asked)
     check_anndata(adata)
     check_integer("n_genes", n_genes, minimum=1, maximum=adata.n_vars, optional=True)

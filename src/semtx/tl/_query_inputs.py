@@ -139,12 +139,12 @@ class Reader:
         return match_genes(np.array(genes)[known], organism=organism), rows[known]
 
 
-def read_queries(query: Any, key_added: str) -> dict[str, Any]:
-    """Return each query by the key of its result.
+def read_queries(query: Any, key_added: str, *taken: str) -> dict[str, Any]:
+    """Return each query by the key of its result, none of which is ``taken``.
 
     One text or one set of genes has ``key_added``; a list numbers its entries, a dict names them.
     """
-    check_key_added(key_added)
+    check_key_added(key_added, *taken)
     if isinstance(query, (str, AbstractSet)):
         return {key_added: query}
     if isinstance(query, Mapping):
