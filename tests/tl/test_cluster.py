@@ -85,7 +85,7 @@ def test_the_number_got_is_counted_after_smoothing(with_graph):
         ({"resolution": 1.0, "method": "leiden", "n_clusters": 3}, ValueError, "n_clusters or resolution, not both"),
         ({"resolution": 0, "method": "leiden"}, ValueError, "resolution must be finite, above 0"),
         ({"key_added": "a/b"}, ValueError, "key_added must not be empty nor contain '/'"),
-        ({"key_added": "spatial"}, ValueError, "key_added='spatial' is the key of coordinates and images"),
+        ({"key_added": "spatial"}, ValueError, "key_added='spatial' is what is read or keeps images"),
         ({"use_rep": "X_umap"}, KeyError, r"use_rep='X_umap' is not in adata.obsm.*sc\.pp\.pca"),
         ({"use_rep": "broken"}, ValueError, r"obsm\['broken'\] must be a matrix without NaN"),
     ],

@@ -611,7 +611,7 @@ class TestSettings:
             ({"omega": 1.5}, ValueError, "omega must be finite, at least 0 and at most 1"),
             ({"omega": "half"}, TypeError, "omega must be a number, got 'half'"),
             ({"key_added": "a/b"}, ValueError, "key_added must not be empty nor contain '/'"),
-            ({"key_added": "spatial"}, ValueError, "key_added='spatial' is the key of coordinates"),
+            ({"key_added": "spatial"}, ValueError, "key_added='spatial' is what is read"),
             ({"resolution": 1.0}, ValueError, "resolution belongs to method='leiden'"),
             ({"resolution": 1.0, "cluster_method": "leiden"}, ValueError, "give n_clusters or resolution, not both"),
             ({"cluster_method": "louvain"}, ValueError, "cluster_method must be one of 'consensus'"),

@@ -394,7 +394,7 @@ class TestSettings:
             ({"n_neighbors": 2.5}, TypeError, "n_neighbors must be a whole number"),
             ({"random_state": -1}, ValueError, "random_state must be at least 0"),
             ({"key_added": "a/b"}, ValueError, "key_added must not be empty nor contain '/'"),
-            ({"key_added": "xy", "spatial_key": "xy"}, ValueError, "key_added='xy' is the key of coordinates"),
+            ({"key_added": "xy", "spatial_key": "xy"}, ValueError, "key_added='xy' is what is read"),
             ({"key_added": None}, TypeError, "key_added must be text, got None"),
             ({"spatial_loss": "dense"}, ValueError, "spatial_loss must be one of"),
             ({"resolution": 1.0}, ValueError, "resolution belongs to method='leiden'"),
