@@ -152,7 +152,7 @@ class TestBadInput:
             st.get.gene_attribution_df(tissue)
         trained(tissue)
         st.tl.gene_attribution(tissue)
-        with pytest.raises(KeyError, match="group 'x' is not in adata.uns"):
+        with pytest.raises(KeyError, match=r"group 'x' is not in adata\.uns"):
             st.get.gene_attribution_df(tissue, "x")
         with pytest.raises(KeyError, match="no result of"):
             st.get.gene_attribution_df(tissue, key="semst")
