@@ -89,10 +89,9 @@ def limit(adata: AnnData, labelled: NDArray[np.bool_], n_repeats: int) -> tuple[
 
 def _log(adata: AnnData) -> sparse.csr_matrix:
     from semtx._counts import find_counts, normalize_rows
+    from semtx.semantics import score_genes
 
-    expression = normalize_rows(find_counts(adata).matrix)
-    np.log1p(expression.data, out=expression.data)
-    return expression
+    return score_genes(normalize_rows(find_counts(adata).matrix))
 
 
 def _most(adata: AnnData, genes: Iterable[str]) -> NDArray[np.bool_]:

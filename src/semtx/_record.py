@@ -67,6 +67,11 @@ def run_record(function: str, params: Mapping[str, Any], **sections: Any) -> dic
     )
 
 
+def recorded_mask(mask_var: Any) -> str | None:
+    """Return what a record says of ``mask_var``: the column, ``None``, or that it was an array, which no record holds."""
+    return mask_var if isinstance(mask_var, str) or mask_var is None else "array"
+
+
 def labels_to_categorical(labels: np.ndarray) -> pd.Categorical:
     """Return cluster numbers as an ordered-by-number categorical of strings, as scanpy's ``tl.leiden`` does."""
     numbers = np.unique(labels)

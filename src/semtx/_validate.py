@@ -69,7 +69,7 @@ def check_key(adata: AnnData, attribute: str, key: str, *, fix: str = "", parame
     return mapping[key]
 
 
-def check_key_added(key_added: Any, *taken: str) -> None:
+def check_key_added(key_added: Any, *taken: str | None) -> None:
     """Raise unless results can be named so: text without a slash, not ``"spatial"`` (images are there) nor what is read, ``taken``."""
     if not isinstance(key_added, str):
         msg = f"key_added must be text, got {key_added!r}"
@@ -126,6 +126,16 @@ def finite_matrix(adata: AnnData, key: str, *, parameter: str, fix: str) -> NDAr
         msg = f"adata.obsm[{key!r}] must be a matrix without NaN or infinite values to serve as {parameter}"
         raise ValueError(msg)
     return values
+
+
+def stored_gene_vectors(adata: AnnData, key: str, *, parameter: str, fix: str) -> NDArray[np.float32]:
+    """Return ``adata.varm[key]`` as finite vectors, shape (n_vars, d), or raise."""
+    stored = check_key(adata, "varm", key, parameter=parameter, fix=fix)
+    vectors = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored, dtype=np.float32)
+    if vectors.ndim != 2 or not np.isfinite(vectors).all():
+        msg = f"adata.varm[{key!r}] must hold finite vectors of shape (n_vars, d); its shape is {vectors.shape}"
+        raise ValueError(msg)
+    return vectors
 
 
 def gene_mask(adata: AnnData, mask_var: str | NDArray[np.bool_] | None) -> NDArray[np.bool_]:

@@ -57,6 +57,12 @@ class Modulation:
     losses: dict[str, NDArray[np.float32]]
     device: str
 
+    @classmethod
+    def of_nothing(cls, z: NDArray[np.floating], device: str) -> Modulation:
+        """Keep an embedding for which there is nothing to learn from."""
+        unknown = dict.fromkeys(("explained", "explained_modulated", "gain", "gain_error"), math.nan)
+        return cls(np.array(z, dtype=np.float32), {"modulated": False, "n_epochs": 0, **unknown}, {}, device)
+
 
 def modulate_embedding(
     z: NDArray[np.floating],
@@ -96,10 +102,8 @@ def modulate_embedding(
     embedding = np.asarray(z, dtype=np.float64)
     mean, spread = embedding.mean(axis=0), spread_of_columns(embedding)
     task = _Task.make((embedding - mean) / spread, semantics, graph, n_components, random_state)
-    unchanged = np.array(z, dtype=np.float32)
     if task is None:
-        nothing = dict.fromkeys(("explained", "explained_modulated", "gain", "gain_error"), math.nan)
-        return Modulation(unchanged, {"modulated": False, "n_epochs": 0, **nothing}, {}, str(fabric.device))
+        return Modulation.of_nothing(z, str(fabric.device))
     options = {"max_scale": max_scale} if fusion == "fsm" else {}
     settings: dict[str, Any] = {
         "fusion": fusion,
@@ -129,6 +133,7 @@ def modulate_embedding(
     gain = float(average[0] - average[best])
     gains = ((errors[:, 0] - errors[:, best]) / np.maximum(sizes, 1))[sizes > 0]
     error = float(gains.std(ddof=1) / math.sqrt(len(gains)))
+    found_z = np.array(z, dtype=np.float32)
     modulated = best > 0 and gain > stats.t.ppf(1 - _LEVEL, len(gains) - 1) * error
     if modulated:
         module, _ = _train(
@@ -142,7 +147,7 @@ def modulate_embedding(
             show_progress_bar=show_progress_bar,
             **settings,
         )
-        unchanged = (_apply(module, task) * spread + mean).astype(np.float32)
+        found_z = (_apply(module, task) * spread + mean).astype(np.float32)
     report = {
         "modulated": modulated,
         "n_epochs": best if modulated else 0,
@@ -151,7 +156,7 @@ def modulate_embedding(
         "gain": gain,
         "gain_error": error,
     }
-    return Modulation(unchanged, report, {"heldout": average[1:].astype(np.float32)}, str(fabric.device))
+    return Modulation(found_z, report, {"heldout": average[1:].astype(np.float32)}, str(fabric.device))
 
 
 def make_groups(

@@ -10,7 +10,15 @@ import pandas as pd
 
 from semtx import _keys
 from semtx._record import write_results
-from semtx._validate import check_choice, check_integer, check_key, check_number, gene_mask, listed, resolve_table
+from semtx._validate import (
+    check_choice,
+    check_integer,
+    check_number,
+    gene_mask,
+    listed,
+    resolve_table,
+    stored_gene_vectors,
+)
 from semtx.pl._figure import add_colorbar, add_legend, canvas, finish, legend_width
 from semtx.pl._gene_colors import EXPRESSION, gene_colors
 from semtx.pl._layout import fingerprints, holds, umap
@@ -133,7 +141,7 @@ def gene_semantics(
         msg = f"there are {len(colors)} colours; give one or more, and one only with ax="
         raise ValueError(msg)
     options = {"n_neighbors": int(n_neighbors), "min_dist": float(min_dist), "random_state": int(random_state)}
-    vectors = _vectors(adata, key)
+    vectors = stored_gene_vectors(adata, key, parameter="key", fix="run st.pp.gene_semantics(adata) first")
     drawn = gene_mask(adata, mask_var) & vectors.any(axis=1)
     unknown = [name for name in names if name not in adata.var_names[drawn]]
     if unknown:
@@ -177,15 +185,6 @@ def gene_semantics(
         panel.spines[:].set_color("#cccccc")
         panel.set_box_aspect(1)
     return finish(figure, axes[0] if len(axes) == 1 else axes, show=show, return_fig=return_fig, own=own)
-
-
-def _vectors(adata: AnnData, key: str) -> NDArray[np.float32]:
-    stored = check_key(adata, "varm", key, parameter="key", fix="run st.pp.gene_semantics(adata) first")
-    vectors = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored, dtype=np.float32)
-    if vectors.ndim != 2 or not np.isfinite(vectors).all():
-        msg = f"adata.varm[{key!r}] must hold finite vectors of shape (n_vars, d), its shape is {vectors.shape}"
-        raise ValueError(msg)
-    return vectors
 
 
 def _places(

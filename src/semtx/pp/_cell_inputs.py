@@ -9,9 +9,8 @@ import numpy as np
 from semtx import _keys
 from semtx._counts import find_counts, kind_of, normalize_rows, to_csr
 from semtx._logging import logger
-from semtx._validate import check_key
-from semtx.pp._gene_names import ensembl_of, names_of
-from semtx.semantics._match import match_genes
+from semtx._validate import stored_gene_vectors
+from semtx.pp._gene_names import match_of, names_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,9 +25,8 @@ def gene_names(
     adata: AnnData, organism: str | None, gene_symbols: str | None
 ) -> tuple[NDArray[np.object_], NDArray[np.object_], str]:
     """Return each gene's symbol, or its name where it is not known; what to write in a text, if anything; the organism."""
-    names = np.array(names_of(adata, gene_symbols), dtype=object)
-    match = match_genes(names, organism=organism, ensembl_ids=ensembl_of(adata, None)[0])
-    symbols = np.where(match.matched, match.symbols, names)
+    match = match_of(adata, gene_symbols, organism)
+    symbols = np.where(match.matched, match.symbols, np.array(names_of(adata, gene_symbols), dtype=object))
     # clone names and codewords mean nothing to a reader; what the user calls symbols does
     return symbols, match.symbols if gene_symbols is None else symbols, match.organism
 
@@ -70,11 +68,5 @@ def gene_vectors(
             "var": {column: source.var[column] for column in columns},
             "uns": {key: source.uns[key]},
         }
-    stored = check_key(
-        source, "varm", key, parameter="gene_semantics_key", fix=f"call pp.gene_semantics(adata, key_added={key!r})"
-    )
-    vectors = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored, dtype=np.float32)
-    if vectors.ndim != 2 or not np.isfinite(vectors).all():
-        msg = f"adata.varm[{key!r}] must hold finite vectors of shape (n_vars, d); its shape is {vectors.shape}"
-        raise ValueError(msg)
-    return vectors, fields
+    fix = f"call pp.gene_semantics(adata, key_added={key!r})"
+    return stored_gene_vectors(source, key, parameter="gene_semantics_key", fix=fix), fields

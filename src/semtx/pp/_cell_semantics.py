@@ -8,7 +8,7 @@ import numpy as np
 
 from semtx import _keys
 from semtx._logging import logger
-from semtx._record import run_record, working_copy, write_results
+from semtx._record import recorded_mask, run_record, working_copy, write_results
 from semtx._validate import check_anndata, check_choice, check_integer, check_key_added, gene_mask, resolve_table
 from semtx.pp._cell_inputs import gene_names, gene_vectors, normalized_expression
 from semtx.semantics._cell import (
@@ -194,7 +194,7 @@ def cell_semantics(
         "gene_semantics_key": gene_semantics_key,
         "organism": found_organism,
         "gene_symbols": gene_symbols,
-        "mask_var": mask_var if isinstance(mask_var, str) or mask_var is None else "array",
+        "mask_var": recorded_mask(mask_var),
         "exclude": exclude,
         "key_added": key_added,
     }

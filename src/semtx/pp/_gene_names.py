@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from semtx.semantics._match import GeneMatch
+
 LOW_COVERAGE = 0.7
 _ENSEMBL_COLUMNS = ("gene_ids", "ensembl", "ensembl_id", "ensembl_ids", "gene_id", "feature_id")
 _SAMPLE = 200
@@ -43,6 +45,11 @@ def ensembl_of(adata: AnnData, column: str | None) -> tuple[list[str] | None, st
         if _holds_text(adata, name) and looks_like_ensembl(_sample(adata, name)):
             return _strings(adata, name), str(name)
     return None, None
+
+
+def match_of(adata: AnnData, gene_symbols: str | None, organism: str | None = None) -> GeneMatch:
+    """Find the genes of an AnnData in the facts table, by their names and by any column of Ensembl ids."""
+    return match_genes(names_of(adata, gene_symbols), organism=organism, ensembl_ids=ensembl_of(adata, None)[0])
 
 
 def check_coverage(

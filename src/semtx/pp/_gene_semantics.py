@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from semtx import _keys
-from semtx._record import run_record, working_copy, write_results
+from semtx._record import recorded_mask, run_record, working_copy, write_results
 from semtx._validate import check_anndata, check_choice, check_key_added, gene_mask, resolve_table
 from semtx.pp._gene_names import check_coverage, ensembl_of, names_of
 from semtx.semantics._builtin import NAME, builtin_provenance, builtin_vectors
@@ -164,7 +164,7 @@ def gene_semantics(
         "template": template,
         "gene_symbols": gene_symbols,
         "ensembl_ids": ensembl_ids,
-        "mask_var": mask_var if isinstance(mask_var, str) or mask_var is None else "array",
+        "mask_var": recorded_mask(mask_var),
         "center": bool(center),
         "standardize": bool(standardize),
         "key_added": key_added,

@@ -8,7 +8,7 @@ import numpy as np
 
 from semtx import _keys
 from semtx._logging import logger
-from semtx._record import run_record, working_copy, write_results
+from semtx._record import recorded_mask, run_record, working_copy, write_results
 from semtx._validate import (
     check_anndata,
     check_choice,
@@ -19,8 +19,8 @@ from semtx._validate import (
     resolve_table,
 )
 from semtx.pp._cell_inputs import normalized_expression
-from semtx.pp._gene_names import ensembl_of, names_of
-from semtx.semantics import excluded_genes, load_vocabulary, match_genes, score_genes
+from semtx.pp._gene_names import match_of
+from semtx.semantics import excluded_genes, load_vocabulary, score_genes
 from semtx.semantics._enrichment import enrichment, raised_profile, strata_of
 from semtx.semantics._genes import DEFAULT_EXCLUDED
 from semtx.tl._describe_terms import Evidence, check_genes, clusters, term_table, term_weights
@@ -147,7 +147,7 @@ def describe(
         check_number("max_redundancy", max_redundancy, minimum=0, maximum=1)
     groups = clusters(adata, groupby)
     mask = gene_mask(adata, mask_var)
-    match = match_genes(names_of(adata, gene_symbols), organism=organism, ensembl_ids=ensembl_of(adata, None)[0])
+    match = match_of(adata, gene_symbols, organism)
     exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     expression, source = normalized_expression(adata, layer)
     log = score_genes(expression)[(groups.codes >= 0).nonzero()[0]]
@@ -174,7 +174,7 @@ def describe(
         "min_genes": min_genes,
         "min_cells": min_cells,
         "layer": layer,
-        "mask_var": mask_var if isinstance(mask_var, str) or mask_var is None else "array",
+        "mask_var": recorded_mask(mask_var),
         "exclude": exclude,
         "gene_symbols": gene_symbols,
         "key_added": key_added,

@@ -171,7 +171,7 @@ def modulate(
     started = time.perf_counter()
     adata = resolve_table(adata, table_key)
     key_added = use_rep + _keys.FSM_SUFFIX if key_added is None else key_added
-    check_key_added(key_added, use_rep, semantics_key, spatial_key, neighbors_key or use_rep)
+    check_key_added(key_added, use_rep, semantics_key, spatial_key, neighbors_key)
     check_anndata(adata)
     check_choice("semantics", semantics, ("auto", *CONTROLS, None))
     check_choice("fusion", fusion, _FUSIONS)
@@ -199,7 +199,7 @@ def modulate(
     from semtx.models._modulation import Modulation, make_groups, modulate_embedding
 
     if meaning is None:
-        result = Modulation(z.astype(np.float32), {"modulated": False, "n_epochs": 0}, {}, "none")
+        result = Modulation.of_nothing(z, "none")
     else:
         n_epochs = max(1, round(max_epochs * min(1.0, _LARGE / adata.n_obs)))
         sections = None if library is None else library.cat.codes.to_numpy()

@@ -12,13 +12,13 @@ import pandas as pd
 from semtx import _keys
 from semtx._counts import standard_deviations
 from semtx._logging import logger
-from semtx._record import run_record, working_copy, write_results
+from semtx._record import recorded_mask, run_record, working_copy, write_results
 from semtx._validate import check_anndata, check_choice, check_integer, gene_mask, resolve_table
 from semtx.pp._cell_inputs import gene_vectors, normalized_expression
-from semtx.pp._gene_names import ensembl_of, names_of
+from semtx.pp._gene_names import match_of, names_of
 from semtx.semantics._builtin import NAME
 from semtx.semantics._calibrate import calibrated_scores
-from semtx.semantics._match import match_genes
+from semtx.semantics._cell import score_genes
 from semtx.semantics._query_encoder import find_encoder
 from semtx.semantics._query_space import QuerySpace, relevance
 from semtx.semantics._store import EmbeddingStore
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from numpy.typing import NDArray
-    from scipy import sparse
 
     from semtx.semantics._encoder import Encoder
 
@@ -166,7 +165,8 @@ def query(
             kept = store if isinstance(store, EmbeddingStore) else EmbeddingStore(store)
             space = reader.space = replace(space, encode=lambda text: kept.embed(found, [text], "query")[0])
 
-    expression, source = _log_expression(adata, layer)
+    expression, source = normalized_expression(adata, layer)
+    expression = score_genes(expression)
     usable = mask & space.vectors.any(axis=1) & (standard_deviations(expression) > 0)
     if usable.sum() < 2:
         msg = (
@@ -195,7 +195,7 @@ def query(
         "gene_semantics_key": gene_semantics_key,
         "organism": space.match.organism,
         "gene_symbols": gene_symbols,
-        "mask_var": mask_var if isinstance(mask_var, str) or mask_var is None else "array",
+        "mask_var": recorded_mask(mask_var),
         "key_added": key_added,
     }
     record = run_record(
@@ -221,19 +221,13 @@ def _reader(
     vectors, fields = gene_vectors(adata, key, organism, gene_symbols)
     record = fields.get("uns", {}).get(key, adata.uns.get(key, {}))
     record = record if hasattr(record, "get") else {}
-    match = match_genes(names, organism=organism or record.get("organism"), ensembl_ids=ensembl_of(adata, None)[0])
+    match = match_of(adata, gene_symbols, organism or record.get("organism"))
     provenance, scaling = record.get("provenance", {}), record.get("scaling", {})
     is_builtin = provenance.get("name") == NAME and vectors.shape[1] == load_vocabulary("human").vectors.shape[1]
     space = QuerySpace(
         vectors, match, is_builtin, mean=scaling.get("mean", 0.0), deviation=scaling.get("deviation", 1.0)
     )
     return Reader(space, names), provenance, fields
-
-
-def _log_expression(adata: AnnData, layer: str | None) -> tuple[sparse.csr_matrix, str]:
-    expression, source = normalized_expression(adata, layer)
-    np.log1p(expression.data, out=expression.data)
-    return expression, source
 
 
 def _weights(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from semtx import _keys
-from semtx._record import labels_to_categorical, run_record, working_copy, write_results
+from semtx._record import labels_to_categorical, recorded_mask, run_record, working_copy, write_results
 from semtx._settings import ACCELERATORS
 from semtx._validate import (
     check_anndata,
@@ -22,8 +22,8 @@ from semtx._validate import (
 )
 from semtx.models._scllm_dsc_config import SCLLM_DSC_PRESETS, ScLLMDSCConfig
 from semtx.tl._cluster import check_clustering
-from semtx.tl._scllm_dsc_inputs import find_batch, find_expression, find_gene_text, find_text
-from semtx.tl._semst_inputs import CONTROLS
+from semtx.tl._scllm_dsc_inputs import find_batch, find_expression, find_states, find_text
+from semtx.tl._semst_inputs import CONTROLS, find_gene_vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,11 +193,12 @@ def scllm_dsc(
     else:
         check_clustering(config.cluster_method, resolution, n_clusters)
     batch = find_batch(adata, batch_key)
-    genes, leave_out = None, None
+    gene_text, states, leave_out = None, {}, None
     if use_rep is None and isinstance(semantics, str) and semantics in ("auto", *CONTROLS):
-        genes = find_gene_text(adata, semantics, gene_symbols, random_state)
+        gene_text = find_gene_vectors(adata, semantics, gene_symbols, random_state)
         if config.leave_out_states and mask_var is None:
-            leave_out = np.unique(np.concatenate(list(genes.states.values())))
+            states = find_states(adata, gene_text[0], gene_symbols)
+            leave_out = np.concatenate(list(states.values()))
     expression = find_expression(adata, config, layer=layer, use_rep=use_rep, mask_var=mask_var, leave_out=leave_out)
     text = find_text(
         adata,
@@ -207,7 +208,7 @@ def scllm_dsc(
         sentence_encoder=sentence_encoder,
         gene_symbols=gene_symbols,
         random_state=random_state,
-        genes=genes,
+        found=gene_text,
     )
     if config.cluster_on == "text" and text.gene_vectors is None and text.semantics is None:
         msg = "cluster_on='text' needs a text view, and there is none; give semantics='auto'"
@@ -238,15 +239,15 @@ def scllm_dsc(
         "use_rep": use_rep,
         "batch_key": batch_key,
         "gene_symbols": gene_symbols,
-        "mask_var": mask_var if isinstance(mask_var, str) or mask_var is None else "array",
+        "mask_var": recorded_mask(mask_var),
         "resolution": resolution,
         "random_state": random_state,
     }
     fields = _fields(model, key_added, store_views=store_views)
     found: dict[str, Any] = {"text_source": text.source, "omega": model.omega}
-    if genes is not None and leave_out is not None:
+    if states:
         names = adata.var_names.to_numpy()
-        found["state_genes"] = {name: names[rows].tolist() for name, rows in genes.states.items()}
+        found["state_genes"] = {name: names[rows].tolist() for name, rows in states.items()}
     if batch is not None and len(np.unique(batch)) > 1:
         found["batch_mixing"] = _mixing(fields["obsm"][_keys.embedding(key_added)], batch, random_state)
     record = run_record(

@@ -15,9 +15,8 @@ from semtx._logging import logger
 from semtx._validate import check_key, finite_matrix
 from semtx.models._expression import centred_unit_rows
 from semtx.pp._cell_inputs import normalized_expression
-from semtx.pp._gene_names import ensembl_of, names_of
+from semtx.pp._gene_names import match_of
 from semtx.semantics._cell import rank_weights, weighted_semantics
-from semtx.semantics._match import match_genes
 from semtx.semantics._state_genes import state_genes
 from semtx.tl._semst_inputs import CONTROLS, find_gene_vectors, select_genes, stored_semantics
 
@@ -100,30 +99,9 @@ def find_expression(
     return Expression(x, library_sizes, names, genes, counts.source, partial(normalize_rows, counts.matrix))
 
 
-@dataclass
-class GeneText:
-    """What is written about the genes.
-
-    Attributes
-    ----------
-    vectors
-        Shape (n_vars, d), zeros for a gene without one.
-    source
-        Where they are from.
-    states
-        Genes that tell the state of a cell, by programme, see :func:`semtx.semantics._state_genes.state_genes`.
-    """
-
-    vectors: NDArray[np.float32]
-    source: str
-    states: dict[str, NDArray[np.intp]]
-
-
-def find_gene_text(adata: AnnData, semantics: str, gene_symbols: str | None, random_state: int) -> GeneText:
-    """Return gene vectors, or what a control makes of them, and the genes that they say tell a state."""
-    vectors, source = find_gene_vectors(adata, semantics, gene_symbols, random_state)
-    match = match_genes(names_of(adata, gene_symbols), ensembl_ids=ensembl_of(adata, None)[0])
-    return GeneText(vectors, source, state_genes(match.symbols, vectors))
+def find_states(adata: AnnData, vectors: NDArray[np.float32], gene_symbols: str | None) -> dict[str, NDArray[np.intp]]:
+    """Return the genes that tell the state of a cell, by programme, as the vectors of all genes say."""
+    return state_genes(match_of(adata, gene_symbols).symbols, vectors)
 
 
 @dataclass
@@ -154,9 +132,9 @@ def find_text(
     sentence_encoder: str | Path | Encoder | None,
     gene_symbols: str | None,
     random_state: int,
-    genes: GeneText | None = None,
+    found: tuple[NDArray[np.float32], str] | None = None,
 ) -> TextView:
-    """Return the paths of the text view, made of ``genes`` where they are given."""
+    """Return the paths of the text view, made of the gene vectors ``found`` (and where) if they were looked for before."""
     if sentence_encoder is not None and semantics not in ("auto", *CONTROLS):
         msg = f"sentence_encoder reads path 2 of the text view, which semantics={semantics!r} leaves out; give semantics='auto'"
         raise ValueError(msg)
@@ -177,8 +155,7 @@ def find_text(
             "expresses; keep one of them in X, raw or layers['counts'], or give semantics=None"
         )
         return TextView(source="none: no expression of genes")
-    genes = genes or find_gene_text(adata, semantics, gene_symbols, random_state)
-    vectors, source = genes.vectors, genes.source
+    vectors, source = found or find_gene_vectors(adata, semantics, gene_symbols, random_state)
     sentences, path2 = None, ""
     if config.learn_omega and expression.genes is None:
         msg = (

@@ -11,7 +11,7 @@ import numpy as np
 from semtx import _keys
 from semtx._counts import find_counts
 from semtx._logging import logger
-from semtx._record import labels_to_categorical, run_record, working_copy, write_results
+from semtx._record import labels_to_categorical, recorded_mask, run_record, working_copy, write_results
 from semtx._settings import ACCELERATORS
 from semtx._threads import limit_threads
 from semtx._validate import (
@@ -250,7 +250,7 @@ def semst(
         "spatial_key": spatial_key,
         "library_key": library_key,
         "neighbors_key": neighbors_key,
-        "mask_var": mask_var if isinstance(mask_var, str) or mask_var is None else "array",
+        "mask_var": recorded_mask(mask_var),
         "gene_symbols": gene_symbols,
         "cluster_method": config.cluster_method,
         "resolution": resolution,

@@ -13,7 +13,7 @@ from scipy import sparse
 from semtx import _keys
 from semtx._counts import without_warning
 from semtx._logging import logger
-from semtx._validate import check_key, finite_matrix, gene_mask
+from semtx._validate import check_key, finite_matrix, gene_mask, stored_gene_vectors
 from semtx.graphs import spatial_graph
 from semtx.tl._cluster import spatial_connectivities
 
@@ -37,7 +37,7 @@ def select_genes(
     """Return the genes the network reads: ``mask_var`` as it is, else of those not left out the highly variable, else all."""
     n_top_genes = config.n_top_genes
     mask = gene_mask(adata, mask_var) & (counts.getnnz(axis=0) >= config.min_cells)
-    if mask_var is None and leave_out is not None:
+    if leave_out is not None:
         mask[leave_out] = False
     if mask.sum() < 2:
         msg = (
@@ -181,10 +181,9 @@ def find_gene_vectors(
     :func:`control_vectors` makes of them.
     """
     if _keys.GENE_SEMANTICS in adata.varm:
-        vectors, source = (
-            np.asarray(adata.varm[_keys.GENE_SEMANTICS], dtype=np.float32),
-            f"varm[{_keys.GENE_SEMANTICS!r}]",
-        )
+        fix = "call st.pp.gene_semantics(adata) again"
+        vectors = stored_gene_vectors(adata, _keys.GENE_SEMANTICS, parameter="semantics", fix=fix)
+        source = f"varm[{_keys.GENE_SEMANTICS!r}]"
     else:
         from semtx.pp import gene_semantics
 
