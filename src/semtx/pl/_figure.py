@@ -67,7 +67,7 @@ def inches(ax: Axes) -> tuple[float, float]:
 def legend_width(colors: dict[object, str]) -> float:
     """Inches that a legend needs, from the number and length of its entries."""
     longest = max((len(str(name)) for name in colors), default=0)
-    return -(-(len(colors) + 1) // _LEGEND_ROWS) * (0.35 + 0.075 * longest)
+    return -(-(len(colors) + 1) // _LEGEND_ROWS) * (0.42 + 0.075 * longest) + 0.1
 
 
 def add_legend(ax: Axes, colors: dict[object, str], *, missing: bool) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from semtx import _keys
-from semtx._validate import listed
+from semtx._validate import listed, resolve_table
 from semtx.pl._figure import finish
+from semtx.pl._palette import category_colors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -22,6 +25,7 @@ def history(
     *,
     losses: Sequence[str] | None = None,
     log: bool = False,
+    palette: str | Sequence[str] | Mapping[str, str] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -39,6 +43,9 @@ def history(
         Which losses; all by default, and their total where there are several.
     log
         Logarithmic vertical axis.
+    palette
+        Colours of the losses: a list, a dict from loss to colour, or the name of a matplotlib colour map.
+        By default dark grey in panels of their own, else a set that colour-blind readers tell apart.
     ax
         Axes to draw all losses on, with a legend, instead of one panel each.
     show
@@ -85,9 +92,13 @@ def history(
         axes = list(grid.ravel())
     else:
         axes = [ax] * len(names)
-    for position, (name, panel) in enumerate(zip(names, axes, strict=True)):
+    colors: Mapping[object, str] = dict.fromkeys(names, "#333333")
+    if ax is not None or palette is not None:
+        # the record of a run is not a column that could keep its colours
+        colors = category_colors(resolve_table(adata, table_key), key, pd.Index(names), palette, keep=False)
+    for name, panel in zip(names, axes, strict=True):
         curve = table[name].dropna()
-        color = "#333333" if ax is None else f"C{position}"
+        color = colors[name]
         panel.plot(curve.index, curve, color=color, linewidth=1.5, label=name, marker="." if len(curve) < 3 else "")
         panel.set_xlabel("epoch")
         panel.spines[["top", "right"]].set_visible(False)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 NA_COLOR: Final = "#d9d9d9"
-# Okabe and Ito's set without black, then three of Tol's, all told apart by colour-blind readers.
+# Okabe and Ito's set without black, then three of Tol's, all told apart by colour-blind readers; the rest are, one after
+# the other, the colours farthest from all before, to readers with full colour vision and with each kind of colour blindness.
 _DEFAULT: Final = (
     "#0072b2",
     "#e69f00",
@@ -24,6 +25,20 @@ _DEFAULT: Final = (
     "#332288",
     "#882255",
     "#999933",
+    "#502000",
+    "#8f00ff",
+    "#af1000",
+    "#afbf8f",
+    "#3030bf",
+    "#8f5080",
+    "#8f80ff",
+    "#80cfff",
+    "#70ff9f",
+    "#efbf50",
+    "#604080",
+    "#401060",
+    "#ef00cf",
+    "#607050",
 )
 
 
@@ -38,12 +53,12 @@ def _sampled(name: str, n: int) -> list[str]:
     return [to_hex(chosen(i / max(n - 1, 1))) for i in range(n)]
 
 
-def _default(n: int) -> list[str]:
+def default_colors(n: int) -> list[str]:
     if n <= len(_DEFAULT):
         return list(_DEFAULT[:n])
     from scanpy.pl import palettes
 
-    longest = next((p for p in (palettes.default_20, palettes.default_28, palettes.default_102) if len(p) >= n), None)
+    longest = next((p for p in (palettes.default_28, palettes.default_102) if len(p) >= n), None)
     return list(longest[:n]) if longest else _sampled("gist_rainbow", n)
 
 
@@ -66,7 +81,7 @@ def category_colors(
     if palette is None:
         kept = [str(color) for color in adata.uns.get(place, ())] if keep else []
         usable = len(kept) >= n and all(is_color_like(color) for color in kept)
-        colors = kept[:n] if usable else _default(n)
+        colors = kept[:n] if usable else default_colors(n)
         changed = not usable
     else:
         changed = True

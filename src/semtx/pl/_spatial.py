@@ -11,6 +11,7 @@ from semtx import _keys
 from semtx._validate import check_key, check_number, coordinates, listed, resolve_table
 from semtx.pl._figure import add_colorbar, add_legend, canvas, finish, legend_width
 from semtx.pl._palette import NA_COLOR, category_colors
+from semtx.pl._scalebar import ScalebarDx, draw_scalebar, unit_size
 from semtx.pl._section import draw_image, draw_spots, find_image, frame, pitch, values_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def spatial(
     img_alpha: float = 1.0,
     title: str | Sequence[str] | None = None,
     legend: bool = True,
+    scalebar_dx: ScalebarDx = "auto",
+    scalebar_units: str = "um",
     ncols: int = 4,
     ax: Axes | None = None,
     show: bool | None = None,
@@ -89,6 +92,12 @@ def spatial(
         Title of every panel; by default the colour, or the section.
     legend
         Draw legends and colour bars.
+    scalebar_dx
+        How many `scalebar_units` one unit of the coordinates is, for a scale bar below the section. By default it is
+        drawn where `adata.uns["spatial"]` tells: of Visium, and of what has ``"microns_per_pixel"`` among its scale
+        factors. ``None`` draws none.
+    scalebar_units
+        Unit of `scalebar_dx`.
     ncols
         Panels in a row, for several colours of one section.
     ax
@@ -179,6 +188,9 @@ def spatial(
             if last:
                 add_colorbar(figure, panel, spots)
         frame(panel, places[inside], spot)
+        dx = unit_size(adata, name, places[inside], scalebar_dx)
+        if dx is not None:
+            draw_scalebar(panel, dx, "um" if scalebar_dx == "auto" else scalebar_units)
         panel.set_title(text, fontsize="medium")
     result = axes[0] if len(axes) == 1 else axes
     return finish(figure, result, show=show, return_fig=return_fig, own=ax is None)
