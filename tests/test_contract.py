@@ -31,6 +31,7 @@ CALLS: dict[str, dict] = {
 PLOTS: dict[str, dict] = {
     "pl.spatial": {"color": "ground_truth", "show": False},
     "pl.history": {"show": False},
+    "pl.domains_report": {"key": "trained", "show": False},
     "pl.modulation": {"key": "trained", "show": False},
     "pl.embedding": {"key": "ground_truth", "use_rep": "spatial", "show": False},
     "pl.confidence": {"key": "ground_truth", "show": False},
@@ -39,7 +40,7 @@ PLOTS: dict[str, dict] = {
     "pl.agreement": {"first": "ground_truth", "second": "ground_truth", "kind": "flow", "show": False},
 }
 NEEDS_COUNTS = ["pp.cell_semantics", "tl.describe", "tl.query", "tl.semst", "tl.scllm_dsc"]
-NEEDS_PLACE = ["tl.semst", "pl.modulation", "pl.spatial"]
+NEEDS_PLACE = ["tl.semst", "pl.modulation", "pl.domains_report", "pl.spatial"]
 N_OBS = 100
 
 pytestmark = pytest.mark.filterwarnings(
@@ -419,6 +420,7 @@ class TestBadInput:
             ("tl.modulate", {"spatial_key": "missing", "context": "spatial"}, KeyError),
             ("tl.modulate", {"fusion": "missing"}, ValueError),
             ("tl.cluster", {"method": "missing"}, ValueError),
+            ("pl.domains_report", {"key": "missing"}, KeyError),
             ("pl.spatial", {"color": "missing"}, KeyError),
             ("pl.spatial", {"library_key": "missing"}, KeyError),
             ("pl.embedding", {"use_rep": "missing"}, KeyError),

@@ -10,12 +10,23 @@ if TYPE_CHECKING:
     from semtx.pl._agreement import agreement
     from semtx.pl._confidence import confidence
     from semtx.pl._describe import describe
+    from semtx.pl._domains_report import domains_report
     from semtx.pl._embedding import embedding
     from semtx.pl._gene_semantics import gene_semantics
     from semtx.pl._history import history
     from semtx.pl._modulation import modulation
     from semtx.pl._spatial import spatial
 
-__all__ = ["agreement", "confidence", "describe", "embedding", "gene_semantics", "history", "modulation", "spatial"]
+__all__ = [
+    "agreement",
+    "confidence",
+    "describe",
+    "domains_report",
+    "embedding",
+    "gene_semantics",
+    "history",
+    "modulation",
+    "spatial",
+]
 
 __getattr__, __dir__ = attach(__name__, __all__)
