@@ -19,6 +19,7 @@ import pandas as pd
 import typer
 
 from benchmarks.methods import METHODS
+from benchmarks.peers import ENVS
 
 _DEFAULT_DATA = os.environ.get("SEMTX_TEST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
 _RUN = ["data", "method", "seed"]
@@ -47,9 +48,11 @@ def main(
     name: Annotated[list[str] | None, typer.Option(help="Only these files, by stem.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Only these methods.")] = None,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ...")] = 5,
+    envs: Annotated[Path, typer.Option(help="Folder of the peers' environments, PEER/bin/python.")] = Path("envs"),
     out: Annotated[Path, typer.Option(help="CSV of all runs.")] = Path("benchmarks/results/runs.csv"),
 ) -> None:
     """Run what is not yet in the CSV, then print mean and standard deviation of ARI and NMI."""
+    os.environ[ENVS] = str(envs.absolute())
     done = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=_RUN)
     out.parent.mkdir(parents=True, exist_ok=True)
     finished = set(done[_RUN].itertuples(index=False, name=None))

@@ -54,12 +54,17 @@ def pca_kmeans(adata: AnnData, n_clusters: int, random_state: int, n_top_genes: 
 
 def pca_leiden(adata: AnnData, n_clusters: int, random_state: int, n_top_genes: int = 3000) -> NDArray[np.int64]:
     """PCA 30 and scanpy's Leiden on 15 neighbours, its resolution bisected to the number of clusters."""
+    return leiden(components(adata, n_top_genes, 30), n_clusters, random_state)
+
+
+def leiden(z: NDArray[np.float32], n_clusters: int, random_state: int) -> NDArray[np.int64]:
+    """Leiden on 15 neighbours in an embedding, its resolution bisected to the number of clusters."""
     import scanpy as sc
     from anndata import AnnData
 
-    holder = AnnData(obs=adata.obs[[]].copy(), obsm={"X_pca": components(adata, n_top_genes, 30)})
-    sc.pp.neighbors(holder, use_rep="X_pca", n_neighbors=15, random_state=random_state)
-    low, high, best = 0.0, 4.0, np.zeros(adata.n_obs, dtype=np.int64)
+    holder = AnnData(obsm={"z": z})
+    sc.pp.neighbors(holder, use_rep="z", n_neighbors=15, random_state=random_state)
+    low, high, best = 0.0, 4.0, np.zeros(len(z), dtype=np.int64)
     for _ in range(25):
         middle = (low + high) / 2
         sc.tl.leiden(
