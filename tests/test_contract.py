@@ -246,9 +246,13 @@ class TestInput:
         assert state(whole) == before
         assert "adata is a view" in capsys.readouterr().err
 
-    def test_backed_and_read_only_file(self, adata, tmp_path, name, wanted):
+    @pytest.mark.parametrize("form", ["csr", "csc", "dense"])
+    def test_backed_and_read_only_file(self, adata, tmp_path, monkeypatch, name, wanted, form):
         had = keys(adata)
         path = tmp_path / "file.h5ad"
+        adata.X = adata.X.toarray() if form == "dense" else adata.X.asformat(form)
+        # many blocks, the last of them short
+        monkeypatch.setattr("semtx._counts._BLOCK", 30 * adata.n_vars)
         adata.write_h5ad(path)
         path.chmod(0o444)
         content = path.read_bytes()
@@ -257,6 +261,17 @@ class TestInput:
         assert results(backed.to_memory(), had) == wanted
         backed.file.close()
         assert path.read_bytes() == content
+
+    @pytest.mark.parametrize("chunks", [(30, -1), (30, 200)])
+    def test_dask(self, adata, name, wanted, chunks):
+        dask_array = pytest.importorskip("dask.array")
+        had = keys(adata)
+        adata.X = dask_array.from_array(adata.X.toarray(), chunks=chunks)
+        if chunks[1] == -1:
+            adata.X = adata.X.map_blocks(sparse.csr_matrix)
+        call(name, adata)
+        assert isinstance(adata.X, dask_array.Array)
+        assert results(adata, had) == wanted
 
     def test_spatialdata(self, adata, name, wanted):
         spatialdata = pytest.importorskip("spatialdata")

@@ -53,8 +53,11 @@ def test_dask():
     np.testing.assert_array_equal(to_csr(dask_array.from_array(COUNTS, chunks=5)).toarray(), COUNTS)
 
 
-def test_backed(adata, tmp_path):
-    adata.X = sparse.csr_matrix(adata.X)
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix, np.array])
+@pytest.mark.parametrize("block", [1, 2 * COUNTS.shape[1], 10**6])
+def test_backed(adata, tmp_path, monkeypatch, form, block):
+    monkeypatch.setattr("semtx._counts._BLOCK", block)
+    adata.X = form(COUNTS)
     adata.write_h5ad(tmp_path / "file.h5ad")
     backed = anndata.read_h5ad(tmp_path / "file.h5ad", backed="r")
     np.testing.assert_array_equal(find_counts(backed).matrix.toarray(), COUNTS)

@@ -16,7 +16,7 @@ from semtx._logging import logger
 from semtx._validate import check_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -49,6 +49,8 @@ _warns: ContextVar[bool] = ContextVar("warns", default=True)
 TARGET_SUM = 1e4
 _UNIT_TOLERANCE = 1e-3
 _MIN_UNIT_COLUMNS = 3
+# values of a file, dense, that are in memory at a time
+_BLOCK = 2**24
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,31 @@ class Counts:
 
 
 def to_csr(matrix: Any) -> sparse.csr_matrix:
-    """Return a float32 CSR copy of a dense, sparse, backed or dask matrix."""
-    if hasattr(matrix, "to_memory"):
+    """Return a float32 CSR copy of a dense, sparse, backed or dask matrix; what is not in memory is read block by block."""
+    if getattr(matrix, "format", None) == "csc" and hasattr(matrix, "to_memory"):
+        # a file with columns one after the other has no rows to read
         matrix = matrix.to_memory()
-    elif hasattr(matrix, "compute"):
-        matrix = matrix.compute()
-    if not sparse.issparse(matrix):
-        matrix = np.asarray(matrix)
-    csr = sparse.csr_matrix(matrix, dtype=np.float32, copy=True)
+    if hasattr(matrix, "numblocks"):
+        csr = _stacked((matrix.blocks[block].compute() for block in range(matrix.numblocks[0])), matrix.shape)
+    elif hasattr(matrix, "to_memory") or hasattr(matrix, "chunks"):
+        n_rows = max(1, _BLOCK // matrix.shape[1])
+        csr = _stacked((matrix[start : start + n_rows] for start in range(0, matrix.shape[0], n_rows)), matrix.shape)
+    else:
+        csr = sparse.csr_matrix(matrix if sparse.issparse(matrix) else np.asarray(matrix), dtype=np.float32, copy=True)
     csr.sum_duplicates()
     return csr
+
+
+def _stacked(blocks: Iterable[Any], shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Put blocks of rows below each other, each made sparse and float32 before the next is read."""
+    data, indices, lengths = [], [], []
+    for block in blocks:
+        part = sparse.csr_matrix(block, dtype=np.float32)
+        data.append(part.data)
+        indices.append(part.indices)
+        lengths.append(np.diff(part.indptr))
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])
+    return sparse.csr_matrix((np.concatenate(data), np.concatenate(indices), indptr), shape=shape)
 
 
 def kind_of(matrix: sparse.csr_matrix) -> Kind:

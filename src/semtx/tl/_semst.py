@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -202,7 +202,9 @@ def semst(
     order = np.lexsort((*positions.T, np.zeros(adata.n_obs) if library is None else library.cat.codes))
     back = np.argsort(order)
     ordered = adata[order]
-    counts = find_counts(ordered, layer=layer)
+    # put in order once they are sparse: a file would be read row by row
+    counts = find_counts(adata, layer=layer)
+    counts = replace(counts, matrix=counts.matrix[order])
     genes = select_genes(adata, counts.matrix, mask_var, config)
     n_empty = int((counts.matrix[:, genes].getnnz(axis=1) == 0).sum())
     if n_empty:
