@@ -62,7 +62,8 @@ def main(
             for seed in range(seeds):
                 if (path.stem, chosen, seed) in finished:
                     continue
-                command = [sys.executable, "-m", "benchmarks.measure", str(path), chosen, str(seed)]
+                keep = out.parent / "labels" / path.stem / chosen / f"{seed}.npy"
+                command = [sys.executable, "-m", "benchmarks.measure", str(path), chosen, str(seed), str(keep)]
                 result = subprocess.run(command, capture_output=True, text=True, check=False)
                 if result.returncode:
                     row = dict(zip(_RUN, (path.stem, chosen, seed), strict=True))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def measure(path: Path, method: str, seed: int) -> dict[str, object]:
+def measure(path: Path, method: str, seed: int, keep: Path | None = None) -> dict[str, object]:
     """Run a method and score it; the labels of the truth are taken out before the method sees the data."""
     import anndata
 
@@ -36,6 +36,9 @@ def measure(path: Path, method: str, seed: int) -> dict[str, object]:
         del adata.obs[key]
     labels = METHODS[method](adata, int(truth.nunique()), seed)
     seconds = time.perf_counter() - started
+    if keep is not None:
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        np.save(keep, np.unique(np.asarray(labels).astype(str), return_inverse=True)[1])
     return {
         "data": path.stem,
         "method": method,
@@ -66,4 +69,4 @@ def scores(adata: AnnData, truth: pd.Series, labels: object) -> dict[str, float]
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(measure(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), *map(Path, sys.argv[4:]))))
