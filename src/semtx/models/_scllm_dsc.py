@@ -28,7 +28,7 @@ from semtx.models._scllm_dsc_start import cut_graphs, warm_start_autoencoder, wa
 from semtx.models._scllm_dsc_training import joined_record, train_network
 from semtx.models._storage import read_model, under, write_model
 from semtx.nn import ScLLMDSCNetwork, ScLLMDSCViews
-from semtx.train import TrainingRecord, make_fabric
+from semtx.train import Checkpoint, TrainingRecord, digest, make_fabric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,6 +135,7 @@ class ScLLMDSC:
         resolution: float | None = None,
         gene_names: Sequence[str] | None = None,
         show_progress_bar: bool | None = None,
+        checkpoint: str | Path | None = None,
     ) -> ScLLMDSC:
         """Train without labels; the weights of the last epoch are kept.
 
@@ -159,6 +160,8 @@ class ScLLMDSC:
             Names of the genes, checked by :meth:`predict`.
         show_progress_bar
             ``None`` shows it in a terminal and in a notebook.
+        checkpoint
+            Folder that training is written into after epochs; a fit of the same data that was killed goes on from there.
 
         Raises
         ------
@@ -171,6 +174,12 @@ class ScLLMDSC:
         self._check_cells(x, gene_vectors, semantics, library_sizes, batch)
         names, codes = _batches(batch, x.shape[0])
         fabric = make_fabric(self.accelerator)
+        saved = None
+        if checkpoint is not None:
+            given = {"x": x, "gene_vectors": gene_vectors, "semantics": semantics, "library_sizes": library_sizes}
+            asked = {"n_clusters": n_clusters, "resolution": resolution, "random_state": self.random_state}
+            digests = {name: digest(value) for name, value in {**given, "batch": codes}.items()}
+            saved = Checkpoint(checkpoint, {**asdict(config), **asked, **digests})
         try:
             with torch.random.fork_rng(), limit_threads():
                 torch.manual_seed(self.random_state)
@@ -188,7 +197,13 @@ class ScLLMDSC:
                 if config.encoder == "residual":
                     warm_start_autoencoder(network, cells, self.random_state)
                 first = train_network(
-                    network, config, cells, fabric, cut_graph=graphs, show_progress_bar=show_progress_bar
+                    network,
+                    config,
+                    cells,
+                    fabric,
+                    cut_graph=graphs,
+                    show_progress_bar=show_progress_bar,
+                    checkpoint=None if saved is None else saved.phase("autoencoder"),
                 )
                 if config.head == "residual":
                     warm_start_heads(network, cells)
@@ -201,6 +216,7 @@ class ScLLMDSC:
                     cut_graph=graphs,
                     centers=centers,
                     show_progress_bar=show_progress_bar,
+                    checkpoint=saved,
                 )
                 views = views_of(network, cells)
                 fitted = _Fitted(preprocessing, network, centers, batches=names)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from semtx.models._scllm_dsc_config import ScLLMDSCConfig
     from semtx.models._scllm_dsc_preprocessing import Cells
     from semtx.nn import ScLLMDSCNetwork
+    from semtx.train import Checkpoint
 
 
 _WARM_RATE = 0.05
@@ -110,6 +111,7 @@ def train_network(
     cut_graph: Callable[[NDArray[np.int64] | None], CutGraph],
     centers: Centers | None = None,
     show_progress_bar: bool | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingRecord:
     """Minimise the weighted sum of the losses: without ``centers`` those of the autoencoder alone, with them all.
 
@@ -117,7 +119,7 @@ def train_network(
     ----------
     network, config, cells
         The network, its settings, and what it reads.
-    fabric, show_progress_bar
+    fabric, show_progress_bar, checkpoint
         As in :func:`semtx.train.fit`.
     cut_graph
         Graph of some cells, or of all for ``None``.
@@ -141,8 +143,8 @@ def train_network(
     graph = cut_graph(None) if full and config.cut_weight else None
     whole = (cells.expression(everything).to(device), _to(cells.text_rows(everything), device)) if full else None
     shuffled = torch.arange(n)
-    target: Tensor | None = None
-    labels: NDArray[np.int64] | None = None
+    # target and labels of the last refresh
+    state: dict[str, Tensor] = {}
 
     def losses(epoch: int, number: int) -> dict[str, Tensor]:
         nonlocal shuffled
@@ -152,17 +154,16 @@ def train_network(
         rows = everything if full else shuffled.tensor_split(n_batches)[number].sort().values.numpy()
         x, text = whole or (cells.expression(rows).to(device), _to(cells.text_rows(rows), device))
         part_graph = graph if full or not config.cut_weight else cut_graph(rows)
-        part_target = None if target is None else target[rows].to(device)
+        part_target = state["target"][rows].to(device) if "target" in state else None
         return objective(x, text, batch[rows].to(device), part_graph, part_target)
 
     def refresh(epoch: int) -> str | None:
-        nonlocal target, labels
         if centers is None or (epoch + 1) % config.target_interval:
             return None
-        before, log_q = labels, log_assignments(network, centers, cells)
-        target = optimal_transport_target(log_q, sharpness=config.sharpness)
-        labels = log_q.argmax(dim=1).numpy()
-        changed = 1.0 if before is None else float(np.mean(before != labels))
+        before, log_q = state.get("labels"), log_assignments(network, centers, cells)
+        state["target"] = optimal_transport_target(log_q, sharpness=config.sharpness)
+        state["labels"] = log_q.argmax(dim=1)
+        changed = 1.0 if before is None else float((before != state["labels"]).double().mean())
         if changed < config.tolerance:
             return f"{changed:.2%} of the cells changed their cluster, fewer than {config.tolerance:.2%}"
         return None
@@ -185,6 +186,9 @@ def train_network(
         after_epoch=refresh,
         description="scLLM-DSC" if centers is not None else "scLLM-DSC, autoencoder",
         show_progress_bar=show_progress_bar,
+        checkpoint=checkpoint,
+        module=objective,
+        state=state,
     )
 
 

@@ -15,7 +15,7 @@ from semtx.models._semst_preprocessing import SemSTPreprocessing
 from semtx.models._semst_training import train_network
 from semtx.models._storage import read_model, under, write_model
 from semtx.nn import SemSTNetwork
-from semtx.train import TrainingRecord, make_fabric
+from semtx.train import Checkpoint, TrainingRecord, digest, make_fabric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,6 +92,7 @@ class SemST:
         *,
         gene_names: Sequence[str] | None = None,
         show_progress_bar: bool | None = None,
+        checkpoint: str | Path | None = None,
     ) -> SemST:
         """Train without labels; the weights of the last epoch are kept.
 
@@ -107,6 +108,8 @@ class SemST:
             Names of the genes, checked by :meth:`embed`.
         show_progress_bar
             ``None`` shows it in a terminal and in a notebook.
+        checkpoint
+            Folder that training is written into after epochs; a fit of the same data that was killed goes on from there.
 
         Raises
         ------
@@ -115,7 +118,14 @@ class SemST:
         FloatingPointError
             A loss is no longer finite; the message says which input looks wrong.
         """
-        self._fit(counts, graph, semantics, gene_names=gene_names, show_progress_bar=show_progress_bar)
+        self._fit(
+            counts,
+            graph,
+            semantics,
+            gene_names=gene_names,
+            show_progress_bar=show_progress_bar,
+            checkpoint=checkpoint,
+        )
         return self
 
     def _fit(
@@ -126,10 +136,15 @@ class SemST:
         *,
         gene_names: Sequence[str] | None,
         show_progress_bar: bool | None,
+        checkpoint: str | Path | None = None,
     ) -> SemSTInputs:
         """Train, and return what the network read, so that the same observations need not be prepared again."""
         counts, graph, semantics = _checked(counts, graph, semantics)
         fabric = make_fabric(self.accelerator)
+        saved = None
+        if checkpoint is not None:
+            inputs_of = {"counts": digest(counts), "graph": digest(graph), "semantics": digest(semantics)}
+            saved = Checkpoint(checkpoint, {**asdict(self.config), "random_state": self.random_state, **inputs_of})
         preprocessing, expressed, inputs = SemSTPreprocessing.fit(
             self.config, counts, graph, semantics, self.random_state
         )
@@ -151,7 +166,14 @@ class SemST:
             target = expressed if self.config.target == "scaled" else counts
             try:
                 record = train_network(
-                    network, self.config, inputs, target, graph, fabric, show_progress_bar=show_progress_bar
+                    network,
+                    self.config,
+                    inputs,
+                    target,
+                    graph,
+                    fabric,
+                    show_progress_bar=show_progress_bar,
+                    checkpoint=saved,
                 )
                 _check_weights(network)
             except FloatingPointError as error:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from semtx.models._semst_config import SemSTConfig
     from semtx.nn import SemSTNetwork
+    from semtx.train import Checkpoint
 
 # counts at which a gene's first slopes are half its own
 _PRIOR_COUNTS = 100.0
@@ -69,6 +70,7 @@ def train_network(
     fabric: Fabric,
     *,
     show_progress_bar: bool | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingRecord:
     """Minimise the weighted sum of the losses.
 
@@ -82,7 +84,7 @@ def train_network(
         What the decoder reconstructs, CSR, shape (n, n_genes).
     graph
         Spatial graph, for the spatial term.
-    fabric, show_progress_bar
+    fabric, show_progress_bar, checkpoint
         As in :func:`semtx.train.fit`.
     """
     n, n_genes = target.shape
@@ -131,6 +133,8 @@ def train_network(
         n_batches=n_batches,
         description="SemST",
         show_progress_bar=show_progress_bar,
+        checkpoint=checkpoint,
+        module=objective,
     )
 
 

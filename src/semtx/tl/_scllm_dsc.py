@@ -64,6 +64,7 @@ def scllm_dsc(
     random_state: int = 0,
     accelerator: str | None = None,
     show_progress_bar: bool | None = None,
+    checkpoint: str | Path | None = None,
     table_key: str | None = None,
     copy: bool = False,
 ) -> AnnData | None:
@@ -126,6 +127,9 @@ def scllm_dsc(
         ``semtx.settings.accelerator``.
     show_progress_bar
         ``None`` shows it in a terminal and in a notebook.
+    checkpoint
+        Folder that training is written into after epochs; a call with the same data and settings that was killed goes on
+        from there, with the same result on the same CPU.
     table_key
         Table to use, where ``adata`` is a SpatialData object.
     copy
@@ -226,6 +230,7 @@ def scllm_dsc(
         resolution=resolution,
         gene_names=expression.names,
         show_progress_bar=show_progress_bar,
+        checkpoint=checkpoint,
     )
     params = {
         "n_clusters": n_clusters,

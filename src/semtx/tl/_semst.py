@@ -31,6 +31,8 @@ from semtx.tl._cluster import check_clustering
 from semtx.tl._semst_inputs import find_graph, find_library, find_semantics, select_genes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -60,6 +62,7 @@ def semst(
     random_state: int = 0,
     accelerator: str | None = None,
     show_progress_bar: bool | None = None,
+    checkpoint: str | Path | None = None,
     table_key: str | None = None,
     copy: bool = False,
 ) -> AnnData | None:
@@ -121,6 +124,9 @@ def semst(
         ``semtx.settings.accelerator``.
     show_progress_bar
         ``None`` shows it in a terminal and in a notebook.
+    checkpoint
+        Folder that training is written into after epochs; a call with the same data and settings that was killed goes on
+        from there, with the same result on the same CPU.
     table_key
         Table to use, where ``adata`` is a SpatialData object.
     copy
@@ -226,7 +232,9 @@ def semst(
     model = SemST(config, random_state=random_state, accelerator=accelerator)
     x, names = counts.matrix[:, genes], adata.var_names[genes].tolist()
     with limit_threads():
-        inputs = model._fit(x, graph, meaning, gene_names=names, show_progress_bar=show_progress_bar)
+        inputs = model._fit(
+            x, graph, meaning, gene_names=names, show_progress_bar=show_progress_bar, checkpoint=checkpoint
+        )
         z = model._embed(inputs)
         found = cluster_and_smooth(
             z,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from semtx.train._checkpoint import Checkpoint, digest
 from semtx.train._fabric import make_fabric
 from semtx.train._fit import TrainingRecord, fit
 
-__all__ = ["TrainingRecord", "fit", "make_fabric"]
+__all__ = ["Checkpoint", "TrainingRecord", "digest", "fit", "make_fabric"]

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lightning.fabric import Fabric
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from semtx.train._checkpoint import Checkpoint
 
 
 @dataclass
@@ -61,6 +63,9 @@ def fit(
     patience: int | None = None,
     description: str = "",
     show_progress_bar: bool | None = None,
+    checkpoint: Checkpoint | None = None,
+    module: nn.Module | None = None,
+    state: dict[str, Tensor] | None = None,
 ) -> TrainingRecord:
     """Minimise a weighted sum of losses for a fixed number of epochs or until it no longer falls.
 
@@ -83,6 +88,9 @@ def fit(
         of its value; ``None`` never stops early.
     description, show_progress_bar
         Progress bar; ``None`` shows it in a terminal and in a notebook.
+    checkpoint, module, state
+        Where the training is written after epochs and goes on from, its weights, and what else ``losses`` and
+        ``after_epoch`` carry from one epoch to the next.
 
     Raises
     ------
@@ -91,10 +99,18 @@ def fit(
     """
     record = TrainingRecord(device=str(fabric.device), stop_reason=f"all {max_epochs} epochs done")
     started = time.perf_counter()
-    best, stale = math.inf, 0
+    best, stale, first = math.inf, 0, 0
+    state = {} if state is None else state
+    saved = None if checkpoint is None or module is None else checkpoint.read(module, optimizer, state)
+    if saved is not None:
+        record.losses, best, stale, first = (saved[name] for name in ("losses", "best", "stale", "epochs"))
+        logger.info("%s: goes on from a checkpoint after %d epochs", description, first)
+        if saved["stop_reason"] is not None:
+            record.stop_reason = saved["stop_reason"]
+            return record
     bar = progress_bar(max_epochs, description, show_progress_bar)
     try:
-        for epoch in range(max_epochs):
+        for epoch in range(first, max_epochs):
             batches = []
             for batch in range(n_batches):
                 values = losses(epoch, batch)
@@ -114,6 +130,11 @@ def fit(
             best = min(best, current)
             if reason is None and patience is not None and stale >= patience:
                 reason = f"loss fell by less than {min_delta:g} of its value in {patience} epochs"
+            if reason is None and epoch + 1 == max_epochs:
+                reason = record.stop_reason
+            if checkpoint is not None and module is not None and (reason is not None or checkpoint.due()):
+                progress = {"losses": record.losses, "best": best, "stale": stale, "epochs": epoch + 1}
+                checkpoint.write(module, optimizer, state, {**progress, "stop_reason": reason})
             if reason is not None:
                 record.stop_reason = reason
                 break
