@@ -42,19 +42,19 @@ def test_page_tells_about_the_run(run):
 def test_files(run, tmp_path):
     files = [tmp_path / "report.html", tmp_path / "report.png"]
     before = plt.get_fignums()
-    st.pl.domains_report(run, save=files, show=False)
+    st.pl.domains_report(run, filename=files, show=False)
     assert len(plt.get_fignums()) == len(before) + 1
     page = files[0].read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 2
     assert "http" not in page
     assert plt.imread(files[1]).shape[1] == 1300
     with pytest.raises(ValueError, match=r"must end in \.html or \.png"):
-        st.pl.domains_report(run, save="report.pdf")
+        st.pl.domains_report(run, filename="report.pdf")
 
 
 def test_names_are_escaped(run, tmp_path):
     run.obs["semst"] = run.obs["semst"].cat.rename_categories({"0": "<script>"})
-    st.pl.domains_report(run, save=tmp_path / "report.html", show=False)
+    st.pl.domains_report(run, filename=tmp_path / "report.html", show=False)
     assert "<script>" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 

@@ -34,7 +34,7 @@ def domains_report(
     spatial_key: str = _keys.SPATIAL,
     library_key: str | None = None,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    save: str | Path | Sequence[str | Path] | None = None,
+    filename: str | Path | Sequence[str | Path] | None = None,
     show: bool | None = None,
     return_fig: bool = False,
     table_key: str | None = None,
@@ -56,11 +56,11 @@ def domains_report(
         Column of `adata.obs` that names the section; by default the one of the run.
     palette
         Colours of the domains, as in :func:`semtx.pl.spatial`.
-    save
+    filename
         File to write, or several: ``.html`` is a page of its own that needs no other file and no network, ``.png`` a
         picture.
     show
-        Show the figure. By default it is shown unless `return_fig` or `save` is given.
+        Show the figure. By default it is shown unless `return_fig` or `filename` is given.
     return_fig
         Return the figure.
     table_key
@@ -93,10 +93,10 @@ def domains_report(
     check_key(adata, "obs", key, parameter="key", fix=fix)
     record = check_key(adata, "uns", key, parameter="key", fix=fix)
     coordinates(adata, spatial_key)
-    files = [Path(path) for path in ([save] if isinstance(save, (str, Path)) else save or ())]
+    files = [Path(path) for path in ([filename] if isinstance(filename, (str, Path)) else filename or ())]
     wrong = [path.name for path in files if path.suffix not in _FORMATS]
     if wrong:
-        msg = f"save={wrong[0]!r} must end in {' or '.join(_FORMATS)}"
+        msg = f"filename={wrong[0]!r} must end in {' or '.join(_FORMATS)}"
         raise ValueError(msg)
     library_key = library_key or record.get("params", {}).get("library_key")
     table = domain_table(adata, key, _described(adata, key, describe_key))
