@@ -147,6 +147,30 @@ def test_an_encoder_embeds_texts_of_matched_genes_once() -> None:
     assert provenance["identity"]["backend"] == "letters"
 
 
+@pytest.mark.parametrize(
+    ("symbol", "expected"),
+    [
+        (
+            "GFAP",
+            "Gene ID: 2670. Gene Name: GFAP. Full Name: glial fibrillary acidic protein. Type: protein-coding. "
+            "Organism: Homo sapiens. Also Known As: ALXDRD",
+        ),
+        ("Gfap", "Organism: Mus musculus."),
+    ],
+)
+def test_fields_of_the_paper(symbol: str, expected: str) -> None:
+    encoder = Letters(symbol)
+    st.pp.gene_semantics(genes(symbol, "Mbp" if symbol == "Gfap" else "MBP"), encoder, template="paper")
+    assert expected in encoder.asked[0]
+
+
+def test_a_tables_own_organism_is_kept() -> None:
+    table = pd.DataFrame({"symbol": ["GFAP"], "organism": ["Pan troglodytes"]})
+    encoder = Letters()
+    st.pp.gene_semantics(genes("GFAP"), encoder, knowledge=table, template="paper")
+    assert encoder.asked == ["Gene Name: GFAP. Organism: Pan troglodytes."]
+
+
 def test_vectors_of_an_encoder_are_centred_and_of_unit_length() -> None:
     texts = ["GFAP: glial fibrillary acidic protein", "MBP: myelin basic protein", "TP53: tumor protein p53"]
     raw = Letters().embed(texts)

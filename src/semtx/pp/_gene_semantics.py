@@ -17,7 +17,7 @@ from semtx.semantics._builtin import NAME, builtin_provenance, builtin_vectors
 from semtx.semantics._lookup import lookup_vectors
 from semtx.semantics._match import METHODS, GeneMatch, match_genes
 from semtx.semantics._organism import detect_organism
-from semtx.semantics._table import ORGANISMS
+from semtx.semantics._table import ORGANISMS, SCIENTIFIC_NAME
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -226,7 +226,10 @@ def _encode(
     if not isinstance(store, EmbeddingStore):
         store = EmbeddingStore(store)
     used = match.matched & mask
-    texts = gene_texts(match.table.iloc[match.rows[used]], template)
+    records = match.table.iloc[match.rows[used]]
+    if "organism" not in records:
+        records = records.assign(organism=SCIENTIFIC_NAME[match.organism])
+    texts = gene_texts(records, template)
     embedded = store.embed(encoder, texts, template_key(template))
     vectors = np.zeros((len(used), embedded.shape[1]), dtype=np.float32)
     vectors[used] = embedded

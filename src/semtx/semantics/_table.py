@@ -11,6 +11,7 @@ from semtx._validate import check_choice
 
 ORGANISMS = ("human", "mouse")
 ENSEMBL_PREFIX = {"human": "ENSG", "mouse": "ENSMUSG"}
+SCIENTIFIC_NAME = {"human": "Homo sapiens", "mouse": "Mus musculus"}
 
 
 def load_gene_table(organism: str) -> pd.DataFrame:
