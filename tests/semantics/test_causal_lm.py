@@ -140,6 +140,21 @@ def test_cells_through_a_prompt(folder, hidden):
     assert adata.uns["semantics"]["encoder"]["identity"]["pooling"] == "gene_tokens"
 
 
+@pytest.mark.parametrize(("max_tokens", "parts"), [(2560, [["MBP", "PLP1", "GFAP"]]), (5, [["MBP", "PLP1"], ["GFAP"]])])
+def test_cells_as_sentences(folder, hidden, max_tokens, parts):
+    """Cell2Sentence: names by rank, cut where the model stops reading, and the parts averaged by genes."""
+    import anndata as ad
+
+    import semtx as st
+
+    adata = ad.AnnData(np.array([[5, 3, 0, 1], [0, 0, 0, 0], [0, 0, 9, 0]], dtype=np.float32))
+    adata.var_names = ["MBP", "PLP1", "SNAP25", "GFAP"]
+    encoder = f"llm:{folder}" if max_tokens == 2560 else CausalLMEncoder(folder, max_tokens=max_tokens)
+    st.pp.cell_semantics(adata, "sentence", encoder=encoder, organism="human")
+    first = np.vstack([hidden(part)[1:] for part in parts]).mean(axis=0)
+    np.testing.assert_allclose(adata.obsm["X_semantics"], [first, np.zeros(16), hidden(["SNAP25"])[1]], atol=2e-6)
+
+
 def test_without_a_prompt_the_whole_text_but_no_special_token_is_averaged(folder, hidden):
     vectors = CausalLMEncoder(folder, accelerator="cpu").embed(TEXTS)
     np.testing.assert_allclose(vectors, [hidden(words)[1:].mean(axis=0) for words in SPLIT], atol=2e-6)
