@@ -140,18 +140,27 @@ class TestOneStep:
         assert np.isfinite(list(record.losses.values())).all()
 
 
-def test_the_losses_are_those_of_nn(data):
-    """The first step's losses from the equations, all cells at once."""
-    config = small("paper", batch_size=None)
+@pytest.mark.parametrize(("leave_out", "prototypes"), [(False, 1), (True, 1), (True, 2)])
+def test_the_losses_are_those_of_nn(data, leave_out, prototypes):
+    """The first step's losses from the equations, all cells at once; negatives of the own batch, not of the own cluster."""
+    config = small("paper", batch_size=None, leave_out_cluster=leave_out, prototypes_per_cluster=prototypes)
     of = Training(data, config, batches=True)
     views, batch = views_of(of.network, of.cells), torch.from_numpy(of.cells.batch)
     x = of.cells.expression(slice(None))
     log_q = st.nn.student_t(views.structure, of.centers.position.detach(), dof=1.0, log=True)
     target = st.nn.optimal_transport_target(log_q, sharpness=config.sharpness)
     graph = st.nn.CutGraph(torch.from_numpy(data["counts"]))
-    hinge = st.nn.variance_hinge(views.structure) + st.nn.variance_hinge(views.text)
-    same = (batch[:, None] != batch) & ~torch.eye(N, dtype=torch.bool)
-    logits = (views.text @ views.structure.T / config.temperature).masked_fill(same, -torch.inf)
+    labels = target.argmax(dim=1)
+    text = views.text
+    if prototypes > 1:
+        text = torch.stack([text[labels == label].mean(dim=0) for label in labels])
+    hinge = st.nn.variance_hinge(views.structure) + st.nn.variance_hinge(text)
+    no_negatives = batch[:, None] != batch
+    if leave_out:
+        no_negatives |= labels[:, None] == labels
+    no_negatives &= ~torch.eye(N, dtype=torch.bool)
+    cosines = torch.nn.functional.normalize(text, dim=1) @ views.structure.T
+    logits = (cosines / config.temperature).masked_fill(no_negatives, -torch.inf)
     own = torch.arange(N)
     contrast = (torch.nn.functional.cross_entropy(way, own) for way in (logits, logits.T))
     with torch.no_grad():

@@ -513,6 +513,11 @@ class TestOddCells:
         assert got.obs["scllm_dsc"].notna().all()
         assert "2 cells have no counts in the genes used; they are kept" in capsys.readouterr().err
 
+    def test_no_counts_at_all(self, cells):
+        cells.X = sparse.csr_matrix(cells.shape, dtype=np.float32)
+        with pytest.raises(ValueError, match="only 0 of 689 genes have counts in 1 or more observations; two genes"):
+            run(cells)
+
     def test_duplicate_cells(self, cells):
         import anndata
 

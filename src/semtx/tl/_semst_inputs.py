@@ -40,9 +40,10 @@ def select_genes(
     if leave_out is not None:
         mask[leave_out] = False
     if mask.sum() < 2:
+        chosen = "have" if mask_var is None else "are in mask_var and have"
         msg = (
-            f"only {mask.sum()} of {adata.n_vars} genes are in mask_var and have counts in {config.min_cells} or more "
-            "observations; two genes or more are needed"
+            f"only {mask.sum()} of {adata.n_vars} genes {chosen} counts in {config.min_cells} or more observations; two "
+            "genes or more are needed"
         )
         raise ValueError(msg)
     genes = np.flatnonzero(mask)
