@@ -91,12 +91,9 @@ class ScLLMDSCPreprocessing:
         """Fit to the cells the network is trained on, and return what it reads of them."""
         made = cls(config)
         if config.expression == "standardized":
-            log = log_normalized(sparse.csr_matrix(x), library_sizes)
-            deviation = standard_deviations(log)
-            deviation[deviation == 0] = 1
-            made.scale = deviation.astype(np.float32)
-            made.limit = (_CLIP + np.asarray(log.mean(axis=0)).ravel() / deviation).astype(np.float32)
-            matrix: sparse.csr_matrix | NDArray[np.float32] = made._scaled(log)
+            matrix: sparse.csr_matrix | NDArray[np.float32] = made._fit_scale(
+                log_normalized(sparse.csr_matrix(x), library_sizes)
+            )
         else:
             matrix = _as_given(x)
         if config.expression == "standardized" or not sparse.issparse(matrix):
@@ -146,6 +143,13 @@ class ScLLMDSCPreprocessing:
             len(mean) if path is None else len(path.components)
             for mean, path in zip(self.path_means, self.paths, strict=True)
         )
+
+    def _fit_scale(self, log: sparse.csr_matrix) -> sparse.csr_matrix:
+        deviation = standard_deviations(log)
+        deviation[deviation == 0] = 1
+        self.scale = deviation.astype(np.float32)
+        self.limit = (_CLIP + np.asarray(log.mean(axis=0)).ravel() / deviation).astype(np.float32)
+        return self._scaled(log)
 
     def _scaled(self, log: sparse.csr_matrix) -> sparse.csr_matrix:
         if self.scale is None or self.limit is None:

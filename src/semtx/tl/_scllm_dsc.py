@@ -214,6 +214,8 @@ def scllm_dsc(
         random_state=random_state,
         found=gene_text,
     )
+    # it holds the counts of all genes, which training does not need
+    expression.all_genes = None
     if config.cluster_on == "text" and text.gene_vectors is None and text.semantics is None:
         msg = "cluster_on='text' needs a text view, and there is none; give semantics='auto'"
         raise ValueError(msg)
