@@ -3,10 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from semtx.models._consensus import Consensus, _agreed
+from semtx.models._consensus import Consensus
 
 
 @pytest.fixture(scope="module")
@@ -38,20 +37,6 @@ def test_assignment_is_the_mean_share_of_the_nearest_prototypes(groups):
         start += size
     np.testing.assert_allclose(found.proba(z), wanted, atol=1e-6)
     np.testing.assert_allclose(found.shares.sum(axis=1), 1, atol=1e-6)
-
-
-def test_clusters_of_votes_equal_those_of_dense_indicators():
-    generator = np.random.default_rng(0)
-    truth = generator.integers(0, 4, 200)
-    votes = np.column_stack([generator.permutation(4)[truth] for _ in range(6)])
-    noisy = generator.random(votes.shape) < 0.15
-    votes[noisy] = generator.integers(0, 4, noisy.sum())
-    scales = np.sqrt(np.array([0.3, 0.1, 0.1, 0.2, 0.2, 0.1]))
-    dense = np.hstack([scale * np.eye(4)[vote] for vote, scale in zip(votes.T, scales, strict=True)])
-    wanted = KMeans(4, n_init=10, random_state=1).fit_predict(dense)
-    got = _agreed(votes, scales, 4, 1)
-    assert adjusted_rand_score(wanted, got) == 1
-    assert adjusted_rand_score(truth, got) > 0.95
 
 
 @pytest.mark.parametrize(("weights", "heard"), [((1.0, 0.0), 0), ((0.0, 1.0), 1), ((0.9, 0.1), 0), ((0.1, 0.9), 1)])

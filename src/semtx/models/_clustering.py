@@ -1,19 +1,24 @@
-"""Clustering of an embedding: mixture, k-means or Leiden, with k given or chosen without labels."""
+"""Clustering of an embedding: Potts mixture, mixture, k-means or Leiden, with k given or chosen without labels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from semtx._logging import logger
+from semtx.models._potts import potts_mixture
+from semtx.models._votes import agreed_clusters
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
     from scipy import sparse
 
-ClusterMethod = Literal["mixture", "kmeans", "leiden"]
+ClusterMethod = Literal["potts", "mixture", "kmeans", "leiden"]
 CLUSTER_METHODS: tuple[str, ...] = get_args(ClusterMethod)
 MAX_CLUSTERS = 20
 # few starts leave a mixture at a lesser optimum, and the seed decides which
@@ -48,6 +53,8 @@ def cluster_embedding(
     n_clusters: int | None,
     *,
     method: ClusterMethod = "mixture",
+    graph: sparse.csr_matrix | None = None,
+    views: Iterable[NDArray[np.floating]] = (),
     resolution: float | None = None,
     n_init: int = N_INIT,
     random_state: int = 0,
@@ -61,8 +68,14 @@ def cluster_embedding(
     n_clusters
         Clusters wanted; ``None`` chooses without labels (see :func:`choose_n_clusters`; Leiden takes its resolution).
     method
-        ``"mixture"``: Gaussian mixture with one covariance for all clusters; ``"kmeans"``; ``"leiden"`` on the graph of
-        15 nearest neighbours, whose resolution is bisected to the number wanted.
+        ``"potts"``: :func:`semtx.models._potts.potts_mixture`; ``"mixture"``: Gaussian mixture with one covariance for
+        all clusters; ``"kmeans"``; ``"leiden"`` on the graph of 15 nearest neighbours, whose resolution is bisected to
+        the number wanted.
+    graph
+        Spatial graph of ``"potts"``, CSR, shape (n, n).
+    views
+        Other embeddings of the same observations, each of shape (n, d'), for ``"potts"``: each is clustered apart, and
+        the clusters are those on which all agree, see :func:`semtx.models._votes.agreed_clusters`.
     resolution
         Resolution of Leiden, instead of ``n_clusters``.
     n_init
@@ -79,7 +92,10 @@ def cluster_embedding(
         if n_clusters is None:
             n_clusters, table = choose_n_clusters(z, method=method, random_state=random_state)
             report |= {"criterion": "stability", "candidates": table}
-        labels = _partition(z, n_clusters, method, n_init, random_state)
+        if method == "potts":
+            labels = _potts_consensus(z, views, graph, n_clusters, n_init, random_state)
+        else:
+            labels = _partition(z, n_clusters, method, n_init, random_state)
     labels = by_size(labels)
     report["n_clusters"] = int(labels.max()) + 1
     asked = report["n_clusters_asked"]
@@ -95,6 +111,7 @@ def cluster_and_smooth(
     n_smoothing: int = 0,
     *,
     method: ClusterMethod = "mixture",
+    views: Iterable[NDArray[np.floating]] = (),
     resolution: float | None = None,
     n_init: int = N_INIT,
     random_state: int = 0,
@@ -103,13 +120,20 @@ def cluster_and_smooth(
 
     Parameters
     ----------
-    z, n_clusters, method, resolution, n_init, random_state
+    z, n_clusters, method, views, resolution, n_init, random_state
         As in :func:`cluster_embedding`.
     graph, n_smoothing
-        As in :func:`smooth_labels`; no graph or no rounds leave the labels as they are.
+        As in :func:`cluster_embedding` and :func:`smooth_labels`; no graph or no rounds leave the labels as they are.
     """
     found = cluster_embedding(
-        z, n_clusters, method=method, resolution=resolution, n_init=n_init, random_state=random_state
+        z,
+        n_clusters,
+        method=method,
+        graph=graph,
+        views=views,
+        resolution=resolution,
+        n_init=n_init,
+        random_state=random_state,
     )
     if graph is None or not n_smoothing:
         return found
@@ -146,7 +170,7 @@ def choose_n_clusters(
     z
         Embedding, shape (n, d); of more than 5,000 observations, 5,000 drawn at random are used.
     method
-        ``"mixture"`` or ``"kmeans"``.
+        ``"kmeans"``; others are taken as ``"mixture"``.
     candidates
         Numbers to try; 2 to 20, and fewer where there are few observations.
     n_repeats
@@ -233,6 +257,26 @@ def by_size(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return rank[inverse]
+
+
+def _potts_consensus(
+    z: NDArray[np.floating],
+    views: Iterable[NDArray[np.floating]],
+    graph: sparse.csr_matrix | None,
+    n_clusters: int,
+    n_init: int,
+    random_state: int,
+) -> NDArray[np.int64]:
+    if graph is None:
+        msg = "method='potts' couples the labels of neighbours and needs their graph"
+        raise ValueError(msg)
+    votes: list[NDArray[np.int64]] = []
+    for view in chain([z], views):
+        seed = int(np.random.SeedSequence([random_state, len(votes)]).generate_state(1)[0])
+        votes.append(potts_mixture(view, graph, n_clusters, n_init=n_init, random_state=seed))
+    if len(votes) == 1:
+        return votes[0]
+    return agreed_clusters(np.column_stack(votes), np.ones(len(votes)), n_clusters, random_state, by_share=True)
 
 
 def _partition(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from semtx.models._clustering import by_size
 from semtx.models._scllm_dsc_clusters import count_distinct, k_means, merge_prototypes, sample
+from semtx.models._votes import agreed_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _N_RUNS = 16
-_N_INIT = 10
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Consensus:
         z_of_rows, *views = (np.asarray(view[rows], dtype=np.float64) for view in (z, *views))
         n_distinct = count_distinct(z_of_rows)
         seeds = np.random.SeedSequence(random_state).generate_state(_N_RUNS + 1) % 2**31
-        runs, votes, scales = [], [], []
+        runs, votes, heard = [], [], []
         for run, seed in enumerate(seeds[:_N_RUNS]):
             n_prototypes = min(n_clusters * (prototypes_per_cluster + run % 2), n_distinct)
             centers, nearest = k_means(z_of_rows, n_prototypes, int(seed), n_init=1)
@@ -80,8 +79,8 @@ class Consensus:
             for view, weight in zip(views, weights, strict=True):
                 if weight:
                     votes.append(merge_prototypes(view, nearest, n_prototypes, n_clusters)[nearest])
-                    scales.append(np.sqrt(weight / _N_RUNS))
-        clusters = _agreed(np.column_stack(votes), np.array(scales), n_clusters, int(seeds[-1]))
+                    heard.append(weight)
+        clusters = agreed_clusters(np.column_stack(votes), np.array(heard), n_clusters, int(seeds[-1]))
         shares = [_shares(nearest, clusters, len(centers)) for centers, nearest in runs]
         prototypes = np.concatenate([centers for centers, _ in runs]).astype(np.float32)
         sizes, all_shares = np.array([len(centers) for centers, _ in runs]), np.concatenate(shares).astype(np.float32)
@@ -117,23 +116,6 @@ class Consensus:
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Consensus:
         """Undo :meth:`arrays`."""
         return cls(**arrays)  # type: ignore[arg-type]
-
-
-def _agreed(
-    votes: NDArray[np.int64], scales: NDArray[np.floating], n_clusters: int, random_state: int
-) -> NDArray[np.int64]:
-    """Cluster the rows of votes, shape (n, n_votes), by k-means on their indicators, each vote times its scale."""
-    from sklearn.cluster import KMeans
-
-    n, n_votes = votes.shape
-    starts = np.r_[0, np.cumsum(votes.max(axis=0) + 1)]
-    indicators = sparse.csr_matrix(
-        (np.tile(scales, n), (votes + starts[:-1]).ravel(), np.arange(0, n * n_votes + 1, n_votes)),
-        shape=(n, starts[-1]),
-    )
-    n_clusters = min(n_clusters, len(np.unique(votes, axis=0)))
-    found = KMeans(n_clusters, n_init=_N_INIT, random_state=random_state).fit(indicators)
-    return np.asarray(found.labels_, dtype=np.int64)
 
 
 def _shares(nearest: NDArray[np.int64], clusters: NDArray[np.int64], n_prototypes: int) -> NDArray[np.float64]:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _RIDGE = 0.01
+# taken into double precision at a time
+_ROWS = 65_536
 
 
 def reduced_rank_regression(
@@ -33,14 +35,17 @@ def reduced_rank_regression(
     -------
     Weights, shape (d_x, rank), and bias, shape (rank,), of ``x @ weights + bias``, which has mean zero.
     """
-    mean = x.mean(axis=0, dtype=np.float64)
-    centred = x - mean
-    response = y - y.mean(axis=0, dtype=np.float64)
-    gram = centred.T @ centred
-    gram += _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram)) + 1e-12 * np.eye(len(gram))
-    coefficients = np.linalg.solve(gram, centred.T @ response)
+    mean, mean_response = (values.mean(axis=0, dtype=np.float64) for values in (x, y))
+    gram, cross = np.zeros((x.shape[1], x.shape[1])), np.zeros((x.shape[1], y.shape[1]))
+    for start in range(0, len(x), _ROWS):
+        rows = slice(start, start + _ROWS)
+        centred = x[rows] - mean
+        gram += centred.T @ centred
+        cross += centred.T @ (y[rows] - mean_response)
+    ridge = _RIDGE * np.trace(gram) / len(gram) + 1e-12
+    coefficients = np.linalg.solve(gram + ridge * np.eye(len(gram)), cross)
     # the best rank-k fit projects the full fit on its own principal directions
-    fitted_gram = coefficients.T @ (centred.T @ centred) @ coefficients
+    fitted_gram = coefficients.T @ gram @ coefficients
     _, directions = np.linalg.eigh(fitted_gram)
     directions = directions[:, ::-1][:, :rank]
     # a sign that does not depend on the linear algebra library

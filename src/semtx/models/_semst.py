@@ -13,12 +13,13 @@ from semtx.models._reduced_rank import reduced_rank_regression
 from semtx.models._semst_config import SEMST_PRESETS, SemSTConfig
 from semtx.models._semst_preprocessing import SemSTPreprocessing
 from semtx.models._semst_training import train_network
+from semtx.models._semst_views import closed_form_views
 from semtx.models._storage import read_model, under, write_model
 from semtx.nn import SemSTNetwork
 from semtx.train import Checkpoint, TrainingRecord, digest, make_fabric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -217,6 +218,13 @@ class SemST:
         network.eval()
         with torch.no_grad():
             return network(inputs.to(device)).z.cpu().numpy()
+
+    def _views(self, counts: sparse.csr_matrix, graph: sparse.csr_matrix) -> Iterator[NDArray[np.float32]]:
+        """Yield the embeddings in closed form that are clustered beside the trained one."""
+        if self.config.consensus:
+            preprocessing, _ = self._trained()
+            components = preprocessing.components(counts)
+            yield from closed_form_views(components, graph, self.config, preprocessing.n_rings)
 
     def modulation(
         self, graph: sparse.csr_matrix, semantics: NDArray[np.floating]

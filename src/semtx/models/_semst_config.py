@@ -60,6 +60,10 @@ class SemSTConfig:
         Spatial regularisation and its weight.
     cluster_method
         How the embedding is clustered, see :func:`semtx.tl.cluster`; the authors use k-means.
+    consensus
+        Whether ``"potts"`` clusters six more embeddings beside the trained one, and takes the domains on which they
+        agree: closed forms of ``"propagated"`` that read fewer, as many and more components, from ``n_rings`` and from
+        one ring more.
     max_epochs, learning_rate, weight_decay, batch_size
         Training. At most ``batch_size`` observations enter a step of ``"propagated"``; graph convolutions take the full
         batch (``None``).
@@ -93,7 +97,8 @@ class SemSTConfig:
     spatial_loss: Literal["closed_form", "exact"] = "closed_form"
     spatial_balance: Literal["pairs", "edges"] = "pairs"
     spatial_weight: float = 0.1
-    cluster_method: Literal["mixture", "kmeans", "leiden"] = "kmeans"
+    cluster_method: Literal["potts", "mixture", "kmeans", "leiden"] = "kmeans"
+    consensus: bool = False
     max_epochs: int = 100
     learning_rate: float = 1e-3
     weight_decay: float = 5e-4
@@ -157,6 +162,11 @@ def _incompatible(config: SemSTConfig) -> list[tuple[bool, str, str]]:
             "graph convolutions take the full batch; use batch_size=None",
         ),
         (
+            not propagated and config.consensus,
+            "encoder='convolution' and consensus=True",
+            "convolutions have no closed form; use consensus=False",
+        ),
+        (
             propagated and config.correlation_weight > 0,
             f"encoder='propagated' and correlation_weight={config.correlation_weight}",
             "there is one view, and the term compares two; use correlation_weight=0",
@@ -200,7 +210,8 @@ SEMST_PRESETS: Final[Mapping[str, SemSTConfig]] = MappingProxyType(
             learning_rate=2e-2,
             weight_decay=0.0,
             batch_size=4096,
-            cluster_method="mixture",
+            cluster_method="potts",
+            consensus=True,
         ),
         "paper": _PAPER_SPOTS,
         "paper-cells": replace(

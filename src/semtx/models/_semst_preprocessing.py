@@ -9,6 +9,7 @@ import torch
 from semtx._settings import settings
 from semtx.graphs import binary, feature_graph, normalize_adjacency, ring_means, rings
 from semtx.models._expression import PrincipalComponents, ScaledExpression, log_normalized
+from semtx.models._semst_views import components_of_views
 from semtx.nn import SemSTInputs
 from semtx.nn._sparse import sparse_csr
 
@@ -47,7 +48,8 @@ class SemSTPreprocessing:
         if config.expression == "scaled":
             expression = ScaledExpression.fit(counts)
         else:
-            expression = PrincipalComponents.fit(log_normalized(counts), config.n_components, random_state)
+            n_components = max([config.n_components, *components_of_views(config)])
+            expression = PrincipalComponents.fit(log_normalized(counts), n_components, random_state)
         made = cls(config, expression)
         expressed = x = made.expressed(counts)
         around: list[sparse.csr_matrix] = []
@@ -67,6 +69,10 @@ class SemSTPreprocessing:
         """Return each observation's own expression: sparse (n, n_genes) if scaled, else components (n, d)."""
         if isinstance(self.expression, ScaledExpression):
             return self.expression.transform(counts)
+        return self.components(counts)[:, : self.config.n_components]
+
+    def components(self, counts: sparse.csr_matrix) -> NDArray[np.float32]:
+        """Return all components that were fitted; the network reads the first of them."""
         return self.expression.transform(log_normalized(counts))
 
     def inputs(

@@ -54,17 +54,18 @@ def cluster(
         Key of the embedding in ``adata.obsm``.
     method
         ``"mixture"``: Gaussian mixture with one covariance matrix for all clusters, which does not mind that an
-        embedding's dimensions differ in spread; ``"kmeans"``; ``"leiden"`` on 15 nearest neighbours, its resolution
+        embedding's dimensions differ in spread; ``"potts"``: the same, with labels that spatial neighbours share (a
+        hidden Markov random field); ``"kmeans"``; ``"leiden"`` on 15 nearest neighbours, its resolution
         bisected until it gives ``n_clusters`` (a warning says so where it cannot).
     resolution
         Resolution of Leiden, in place of ``n_clusters``; 1 where neither is given.
     n_init
-        Starts of mixture and k-means, of which the best is kept; of more than 5,000 observations, a mixture's starts
-        compete on 5,000 of them.
+        Starts, of which the best is kept; of more than 5,000 observations, a mixture's starts compete on 5,000 of them.
+        ``"potts"`` has so many for 4,000 observations, more for fewer and fewer for more.
     n_smoothing
         Rounds in which each observation takes the commonest label among itself and its spatial neighbours.
     neighbors_key
-        Spatial graph for smoothing, as ``squidpy.gr.spatial_neighbors_knn`` writes it in ``adata.uns``.
+        Spatial graph for ``"potts"`` and for smoothing, as ``squidpy.gr.spatial_neighbors_knn`` writes it in ``adata.uns``.
     key_added
         Key in ``adata.obs`` and ``adata.uns``.
     random_state
@@ -110,7 +111,7 @@ def cluster(
     check_integer("n_smoothing", n_smoothing, minimum=0)
     fix = "compute it first, such as sc.pp.pca(adata) for 'X_pca' or st.tl.semst(adata) for 'X_semst'"
     z = finite_matrix(adata, use_rep, parameter="use_rep", fix=fix)
-    graph = spatial_connectivities(adata, neighbors_key) if n_smoothing else None
+    graph = spatial_connectivities(adata, neighbors_key) if n_smoothing or method == "potts" else None
     with limit_threads():
         found = cluster_and_smooth(
             z,

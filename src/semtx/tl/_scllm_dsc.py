@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from semtx.models import ScLLMDSC
-    from semtx.models._clustering import ClusterMethod
     from semtx.semantics import Encoder
 
 # cells above which the presets' epochs shrink, since each holds many steps
@@ -57,7 +56,7 @@ def scllm_dsc(
     learning_rate: float | None = None,
     batch_size: int | None = None,
     cluster_on: Literal["fused", "structure", "text"] | None = None,
-    cluster_method: Literal["consensus"] | ClusterMethod | None = None,
+    cluster_method: Literal["consensus", "mixture", "kmeans", "leiden"] | None = None,
     resolution: float | None = None,
     store_views: bool = False,
     key_added: str = _keys.SCLLM_DSC,

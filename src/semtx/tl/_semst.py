@@ -111,7 +111,8 @@ def semst(
         ``"closed_form"`` is within 6e-4 per pair of it, in O(n).
     cluster_method, resolution, n_smoothing
         ``method``, ``resolution`` and ``n_smoothing`` of :func:`semtx.tl.cluster`; the preset has a method of its own:
-        a mixture in ``"default"``, k-means in the authors'.
+        ``"potts"`` in ``"default"``, which clusters six more embeddings and takes the domains on which they agree;
+        k-means in the authors'.
     store_modulation
         Write the scales and shifts of the modulation too, and the trained map that gives them:
         :func:`semtx.tl.gene_attribution` and :func:`semtx.pl.modulation` read them.
@@ -242,6 +243,7 @@ def semst(
             graph,
             n_smoothing,
             method=config.cluster_method,
+            views=model._views(x, graph),
             resolution=resolution,
             random_state=random_state,
         )
