@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 
 from semtx.graphs import normalize_adjacency, spatial_graph
 from semtx.models import _potts
-from semtx.models._potts import potts_mixture
+from semtx.models._potts import potts_mixtures
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def stripes() -> tuple[np.ndarray, sparse.csr_matrix, np.ndarray]:
 def test_neighbors_tell_what_the_embedding_alone_cannot(stripes):
     z, graph, truth = stripes
     alone, coupled = (
-        potts_mixture(z, graph, 4, strength=strength, n_init=5, random_state=0) for strength in (0.0, 6.0)
+        potts_mixtures([z], graph, 4, strength=strength, n_init=5, random_state=0)[:, 0] for strength in (0.0, 6.0)
     )
     assert adjusted_rand_score(truth, alone) < 0.7
     assert adjusted_rand_score(truth, coupled) > 0.9
@@ -38,7 +38,7 @@ def test_without_strength_is_a_mixture_with_one_covariance(stripes, monkeypatch)
     monkeypatch.setattr(_potts, "_LEAST_GAIN", 1e-9)
     monkeypatch.setattr(_potts, "_MAX_ITERATIONS", 3000)
     wide = np.c_[3 * z[:, :1], z[:, 1:]]
-    found = potts_mixture(wide, graph, 3, strength=0.0, n_init=3, random_state=0)
+    found = potts_mixtures([wide], graph, 3, strength=0.0, n_init=3, random_state=0)[:, 0]
     wanted = GaussianMixture(3, covariance_type="tied", n_init=12, random_state=0, tol=1e-9, max_iter=3000).fit(wide)
     assert adjusted_rand_score(wanted.predict(wide), found) > 0.97
 
@@ -79,18 +79,44 @@ def test_bound_with_graph_is_that_of_the_definition(stripes, monkeypatch):
 
 def test_same_seed_same_labels(stripes):
     z, graph, _ = stripes
-    one, other = (potts_mixture(z, graph, 3, n_init=2, random_state=4) for _ in range(2))
+    one, other = (potts_mixtures([z, z[:, :1]], graph, 3, n_init=2, random_state=4) for _ in range(2))
     np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("n", [5, 40])
 def test_constant_embedding_and_no_edges(n):
-    labels = potts_mixture(np.ones((n, 3)), sparse.csr_matrix((n, n)), 3, n_init=1, random_state=0)
-    assert labels.shape == (n,)
+    labels = potts_mixtures([np.ones((n, 3))] * 2, sparse.csr_matrix((n, n)), 3, n_init=1, random_state=0)
+    assert labels.shape == (n, 2)
 
 
 def test_many_observations_start_from_some(monkeypatch, stripes):
     z, graph, truth = stripes
     monkeypatch.setattr(_potts, "_START_SAMPLE", 100)
-    found = potts_mixture(z, graph, 4, n_init=3, random_state=0)
+    found = potts_mixtures([z], graph, 4, n_init=3, random_state=0)[:, 0]
     assert adjusted_rand_score(truth, found) > 0.9
+
+
+def test_views_take_over_what_another_has_found(monkeypatch):
+    """A view whose own search was left at a poor optimum ends where the other view is, which is likelier in both."""
+    truth = np.repeat(np.arange(4), 50)
+    z = 10.0 * np.array([[0, 0], [1, 0], [0, 10], [1, 10]])[truth] + np.random.default_rng(0).normal(size=(200, 2))
+    # one half cut in three, and the other not at all, is left by no step
+    poor = np.where(truth < 2, 3, (np.arange(200) % 50) // 17)
+    starts = iter([poor, truth])
+    monkeypatch.setattr(_potts, "_MOST_STARTS", 1)
+    monkeypatch.setattr(_potts, "_start", lambda z, n_clusters, seed: np.eye(n_clusters)[next(starts)])  # noqa: ARG005
+    graph = spatial_graph(np.c_[np.arange(200.0), np.zeros(200)], n_neighbors=2).obsp["spatial_connectivities"]
+    alone = _potts._ascend(z - z.mean(axis=0), None, np.eye(4)[poor], 0.0)[1].argmax(axis=1)
+    assert adjusted_rand_score(truth, alone) < 0.9
+    found = potts_mixtures([z, z], graph, 4, n_init=1, random_state=0)
+    np.testing.assert_array_equal(found[:, 0], found[:, 1])
+    assert adjusted_rand_score(truth, found[:, 0]) == 1
+
+
+def test_a_view_keeps_what_is_likelier_in_it(stripes):
+    """Views of different groups do not talk each other out of them."""
+    z, graph, truth = stripes
+    other = np.c_[3.0 * (np.arange(400) % 20 // 10) + 0.1 * z[:, 1], z[:, 1]]
+    found = potts_mixtures([z, other], graph, 2, n_init=2, random_state=0)
+    assert adjusted_rand_score(np.arange(400) % 20 // 10, found[:, 1]) > 0.95
+    assert adjusted_rand_score(truth // 2, found[:, 0]) > 0.5

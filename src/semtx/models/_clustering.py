@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from semtx._logging import logger
-from semtx.models._potts import potts_mixture
+from semtx.models._agreement import choose_by_agreement
+from semtx.models._potts import potts_mixtures
 from semtx.models._votes import agreed_clusters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from scipy import sparse
@@ -54,7 +54,7 @@ def cluster_embedding(
     *,
     method: ClusterMethod = "mixture",
     graph: sparse.csr_matrix | None = None,
-    views: Iterable[NDArray[np.floating]] = (),
+    views: Sequence[NDArray[np.floating]] = (),
     resolution: float | None = None,
     n_init: int = N_INIT,
     random_state: int = 0,
@@ -66,9 +66,10 @@ def cluster_embedding(
     z
         Embedding, shape (n, d).
     n_clusters
-        Clusters wanted; ``None`` chooses without labels (see :func:`choose_n_clusters`; Leiden takes its resolution).
+        Clusters wanted; ``None`` chooses without labels (see :func:`choose_n_clusters`, and with ``views``
+        :func:`semtx.models._agreement.choose_by_agreement`; Leiden takes its resolution).
     method
-        ``"potts"``: :func:`semtx.models._potts.potts_mixture`; ``"mixture"``: Gaussian mixture with one covariance for
+        ``"potts"``: :func:`semtx.models._potts.potts_mixtures`; ``"mixture"``: Gaussian mixture with one covariance for
         all clusters; ``"kmeans"``; ``"leiden"`` on the graph of 15 nearest neighbours, whose resolution is bisected to
         the number wanted.
     graph
@@ -90,10 +91,13 @@ def cluster_embedding(
         report |= {"resolution": used, "criterion": "resolution" if n_clusters is None else "given"}
     else:
         if n_clusters is None:
-            n_clusters, table = choose_n_clusters(z, method=method, random_state=random_state)
-            report |= {"criterion": "stability", "candidates": table}
+            if views:
+                n_clusters, table = choose_by_agreement([z, *views], candidate_numbers(len(z)), random_state)
+            else:
+                n_clusters, table = choose_n_clusters(z, method=method, random_state=random_state)
+            report |= {"criterion": "agreement" if views else "stability", "candidates": table}
         if method == "potts":
-            labels = _potts_consensus(z, views, graph, n_clusters, n_init, random_state)
+            labels = _potts_consensus([z, *views], graph, n_clusters, n_init, random_state)
         else:
             labels = _partition(z, n_clusters, method, n_init, random_state)
     labels = by_size(labels)
@@ -111,7 +115,7 @@ def cluster_and_smooth(
     n_smoothing: int = 0,
     *,
     method: ClusterMethod = "mixture",
-    views: Iterable[NDArray[np.floating]] = (),
+    views: Sequence[NDArray[np.floating]] = (),
     resolution: float | None = None,
     n_init: int = N_INIT,
     random_state: int = 0,
@@ -187,15 +191,12 @@ def choose_n_clusters(
     ValueError
         There are fewer than 10 observations.
     """
-    if len(z) < _MIN_FOR_CHOICE:
-        msg = f"{len(z)} observations are too few to choose the number of clusters from; give n_clusters"
-        raise ValueError(msg)
+    if candidates is None:
+        candidates = candidate_numbers(len(z))
     generator = np.random.default_rng(random_state)
     if len(z) > _CHOICE_SAMPLE:
         z = z[generator.choice(len(z), _CHOICE_SAMPLE, replace=False)]
     n = len(z)
-    if candidates is None:
-        candidates = range(2, min(MAX_CLUSTERS, max(n // 10, 2)) + 1)
     shapeless = generator.multivariate_normal(z.mean(axis=0), np.atleast_2d(np.cov(z.T)), size=n)
     stability, null = (
         np.array([_stability(data, k, method, n_repeats, random_state) for k in candidates]) for data in (z, shapeless)
@@ -212,6 +213,14 @@ def choose_n_clusters(
         "null_stability": null.astype(np.float32),
     }
     return int(candidates[chosen]), table
+
+
+def candidate_numbers(n: int) -> range:
+    """Return the numbers of clusters to try for so many observations; ten are the least to choose from."""
+    if n < _MIN_FOR_CHOICE:
+        msg = f"{n} observations are too few to choose the number of clusters from; give n_clusters"
+        raise ValueError(msg)
+    return range(2, min(MAX_CLUSTERS, max(n // 10, 2)) + 1)
 
 
 def _stability(z: NDArray[np.floating], k: int, method: str, n_repeats: int, random_state: int) -> float:
@@ -260,8 +269,7 @@ def by_size(labels: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def _potts_consensus(
-    z: NDArray[np.floating],
-    views: Iterable[NDArray[np.floating]],
+    views: Sequence[NDArray[np.floating]],
     graph: sparse.csr_matrix | None,
     n_clusters: int,
     n_init: int,
@@ -270,13 +278,10 @@ def _potts_consensus(
     if graph is None:
         msg = "method='potts' couples the labels of neighbours and needs their graph"
         raise ValueError(msg)
-    votes: list[NDArray[np.int64]] = []
-    for view in chain([z], views):
-        seed = int(np.random.SeedSequence([random_state, len(votes)]).generate_state(1)[0])
-        votes.append(potts_mixture(view, graph, n_clusters, n_init=n_init, random_state=seed))
-    if len(votes) == 1:
-        return votes[0]
-    return agreed_clusters(np.column_stack(votes), np.ones(len(votes)), n_clusters, random_state, by_share=True)
+    votes = potts_mixtures(views, graph, n_clusters, n_init=n_init, random_state=random_state)
+    if len(views) == 1:
+        return votes[:, 0]
+    return agreed_clusters(votes, np.ones(len(views)), n_clusters, random_state, by_share=True)
 
 
 def _partition(

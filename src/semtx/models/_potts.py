@@ -1,31 +1,42 @@
-"""A Gaussian mixture whose neighbouring observations share labels."""
+"""Gaussian mixtures whose neighbouring observations share labels."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from semtx.graphs import binary, normalize_adjacency
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from numpy.typing import NDArray
     from scipy import sparse
 
 #: Log-odds that a neighbourhood of one label adds to that label.
 STRENGTH = 6.0
-# the fewer the observations, the more starts are needed and can be afforded: so many for this number of them
+# the fewer the observations, the more starts are needed and can be afforded: so many for this number of them; of several
+# views, which search for each other too, each has fewer
 _STARTS_AT = 4000
 _MOST_STARTS = 4
 _START_SAMPLE = 20_000
 _MAX_ITERATIONS = 200
 # a gain in log-likelihood for an observation that is not worth another iteration
 _LEAST_GAIN = 1e-3
+_MAX_EXCHANGES = 5
 
 
-def potts_mixture(
-    z: NDArray[np.floating],
+class Fit(NamedTuple):
+    """A fitted mixture: the bound of its mean log-likelihood, and its labels."""
+
+    bound: float
+    labels: NDArray[np.int64]
+
+
+def potts_mixtures(
+    views: Sequence[NDArray[np.floating]],
     graph: sparse.csr_matrix,
     n_clusters: int,
     *,
@@ -33,20 +44,22 @@ def potts_mixture(
     n_init: int,
     random_state: int,
 ) -> NDArray[np.int64]:
-    r"""Fit a Gaussian mixture with one covariance, coupled over a graph: a hidden Markov random field.
+    r"""Fit to each view a Gaussian mixture with one covariance, coupled over a graph: a hidden Markov random field.
 
     Mean-field expectation maximisation :cite:p:`Celeux2003` of the model in which labels c have the prior probability
 
     .. math:: p(c) \propto \prod_i \pi_{c_i} \exp \bigl( \tfrac{\beta}{2} \sum_j \hat A_{ij} [c_i = c_j] \bigr)
 
     with :math:`\hat A` the graph with self-loops, rows normalised to 1. Each start is a run of k-means, from which the
-    mixture is fitted without the graph, and then with it; the one with the highest bound of the likelihood is kept. An
+    mixture is fitted without the graph, and then with it; the one with the highest bound of the likelihood is kept. Then
+    each view starts from the labels of the others, too, and takes what is likelier than its own, until none gains: views
+    of the same observations have much the same optima, and what one search has missed another may have found. An
     iteration takes O(n k d + edges k).
 
     Parameters
     ----------
-    z
-        Embedding, shape (n, d).
+    views
+        Embeddings of the same observations, each of shape (n, d), with any d.
     graph
         Graph, CSR, shape (n, n); its diagonal and weights are not used.
     n_clusters
@@ -54,26 +67,69 @@ def potts_mixture(
     strength
         :math:`\beta`.
     n_init
-        Starts for 4,000 observations; more for fewer, up to four times as many, and fewer for more.
+        Starts of one view for 4,000 observations; more for fewer, up to four times as many, and fewer for more. Of
+        several views each has so many by the root of their number.
     random_state
         Seed.
 
     Returns
     -------
-    Labels from 0, shape (n,).
+    Labels from 0 in each view, shape (n, n_views).
     """
-    n = len(z)
-    points: NDArray[np.float64] = np.asarray(z, dtype=np.float64)
-    points = points - points.mean(axis=0)
     around = normalize_adjacency(binary(graph), "row")
-    highest, labels = -np.inf, np.zeros(n, dtype=np.int64)
-    n_starts = int(np.clip(n_init * _STARTS_AT / n, 1, n_init * _MOST_STARTS))
-    for seed in np.random.SeedSequence(random_state).generate_state(n_starts):
-        _, proba = _ascend(points, None, _start(points, n_clusters, int(seed % 2**31)), 0.0)
-        bound, proba = _ascend(points, around, proba, strength)
-        if bound > highest:
-            highest, labels = bound, proba.argmax(axis=1)
-    return labels
+    n_starts = max(1, int(n_init * min(_STARTS_AT / graph.shape[0], _MOST_STARTS) / np.sqrt(len(views))))
+    seeds = np.random.SeedSequence(random_state).generate_state(len(views) * n_starts).reshape(len(views), -1)
+    found = [
+        best_mixture(view, n_clusters, seeds_of, around, strength) for view, seeds_of in zip(views, seeds, strict=True)
+    ]
+    fresh = list(range(len(views)))
+    for _ in range(_MAX_EXCHANGES):
+        rivals = {
+            index: _likeliest(
+                _ascend(points, around, np.eye(n_clusters)[found[other].labels], strength)
+                for other in fresh
+                if other != index
+            )
+            for index, points in enumerate(map(_centred, views))
+            if fresh != [index]
+        }
+        fresh = [index for index, rival in rivals.items() if rival.bound > found[index].bound + _LEAST_GAIN]
+        for index in fresh:
+            found[index] = rivals[index]
+        if not fresh:
+            break
+    return np.column_stack([fit.labels for fit in found])
+
+
+def best_mixture(
+    z: NDArray[np.floating],
+    n_clusters: int,
+    seeds: NDArray[np.integer],
+    around: sparse.csr_matrix | None = None,
+    strength: float = 0.0,
+) -> Fit:
+    """Return the likeliest of the mixtures that one start each leads to, coupled over a graph where there is one."""
+    points = _centred(z)
+
+    def fits() -> Iterator[tuple[float, NDArray[np.float64]]]:
+        for seed in seeds:
+            bound, proba = _ascend(points, None, _start(points, n_clusters, int(seed % 2**31)), 0.0)
+            yield (bound, proba) if around is None else _ascend(points, around, proba, strength)
+
+    return _likeliest(fits())
+
+
+def _likeliest(fits: Iterable[tuple[float, NDArray[np.float64]]]) -> Fit:
+    highest = Fit(-np.inf, np.zeros(0, dtype=np.int64))
+    for bound, proba in fits:
+        if bound > highest.bound:
+            highest = Fit(bound, proba.argmax(axis=1))
+    return highest
+
+
+def _centred(z: NDArray[np.floating]) -> NDArray[np.float64]:
+    points: NDArray[np.float64] = np.asarray(z, dtype=np.float64)
+    return points - points.mean(axis=0)
 
 
 def _start(z: NDArray[np.float64], n_clusters: int, seed: int) -> NDArray[np.float64]:

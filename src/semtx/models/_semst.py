@@ -221,7 +221,7 @@ class SemST:
 
     def _views(self, counts: sparse.csr_matrix, graph: sparse.csr_matrix) -> Iterator[NDArray[np.float32]]:
         """Yield the embeddings in closed form that are clustered beside the trained one."""
-        if self.config.consensus:
+        if self.config.consensus and self.config.cluster_method == "potts":
             preprocessing, _ = self._trained()
             components = preprocessing.components(counts)
             yield from closed_form_views(components, graph, self.config, preprocessing.n_rings)

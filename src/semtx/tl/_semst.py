@@ -243,7 +243,7 @@ def semst(
             graph,
             n_smoothing,
             method=config.cluster_method,
-            views=model._views(x, graph),
+            views=list(model._views(x, graph)),
             resolution=resolution,
             random_state=random_state,
         )
