@@ -27,6 +27,13 @@ def semst(adata: AnnData, n_clusters: int, random_state: int, **options: Any) ->
     return np.asarray(adata.obs["semst"])
 
 
+def semst_with(adata: AnnData, n_clusters: int, random_state: int, **changes: Any) -> NDArray[Any]:
+    """Run the default of ``st.tl.semst`` with other settings."""
+    import semtx as st
+
+    return semst(adata, n_clusters, random_state, preset=st.models.SEMST_PRESETS["default"].updated(**changes))
+
+
 def scllm_dsc(adata: AnnData, n_clusters: int, random_state: int, **options: Any) -> NDArray[Any]:
     """Run ``st.tl.scllm_dsc`` and return its labels."""
     import semtx as st
@@ -42,6 +49,9 @@ METHODS: dict[str, Method] = {
     "semst-none": partial(semst, semantics=None),
     "semst-shuffled": partial(semst, semantics="shuffled"),
     "semst-random": partial(semst, semantics="random"),
+    # what parts of the default add
+    "semst-one-view": partial(semst_with, consensus=False),
+    "semst-mixture": partial(semst_with, consensus=False, cluster_method="mixture"),
     "semst-paper": partial(semst, preset="paper"),
     "semst-reference": partial(semst, preset="reference"),
     "cells-kmeans": partial(pca_kmeans, n_top_genes=2000),

@@ -290,10 +290,21 @@ class TestOddCells:
 
 class TestNumberOfClusters:
     def test_is_chosen(self, data):
-        model = fitted(data, n_clusters=None)
+        model = fitted(data, small("default", cluster_method="kmeans"), n_clusters=None)
         assert model.report["criterion"] == "stability"
         assert model.report["n_clusters"] == model.result.labels.max() + 1 == model.result.proba.shape[1]
         assert set(model.report["candidates"]) == {"n_clusters", "stability", "null_stability"}
+
+    def test_consensus_has_as_many_as_leiden_finds(self, data):
+        coarse, usual, fine = (
+            st.models.ScLLMDSC(small("default"), accelerator="cpu")
+            .fit(data["x"], resolution=resolution, show_progress_bar=False)
+            .report
+            for resolution in (0.1, None, 3.0)
+        )
+        assert usual["resolution"] == 0.8
+        assert usual["criterion"] == "resolution"
+        assert 1 <= coarse["n_clusters"] <= usual["n_clusters"] < fine["n_clusters"]
 
     @pytest.mark.parametrize("preset", ["default", "paper"])
     def test_leiden_takes_a_resolution(self, data, preset):

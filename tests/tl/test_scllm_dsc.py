@@ -579,7 +579,7 @@ class TestSettings:
     def test_number_of_clusters_is_chosen(self, cells):
         got = run(cells, None)
         told = record(got)["clustering"]
-        assert told["criterion"] == "stability"
+        assert (told["criterion"], told["resolution"]) == ("resolution", 0.8)
         assert told["n_clusters"] == got.obs["scllm_dsc"].nunique() == got.obsm["scllm_dsc_proba"].shape[1]
 
     @pytest.mark.parametrize("preset", PRESETS)

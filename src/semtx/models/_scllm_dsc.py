@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from scipy import sparse
     from torch import Tensor
 
+# of Leiden, which tells how many clusters there are
+_RESOLUTIONS = {"consensus": 0.8, "leiden": 1.0}
+
 
 @dataclass
 class ScLLMDSCResult:
@@ -144,7 +147,7 @@ class ScLLMDSC:
         x
             Raw counts, CSR, shape (n, n_genes); with ``expression="given"`` any matrix, such as principal components.
         n_clusters
-            Number of clusters; ``None`` chooses it without labels.
+            Number of clusters; ``None`` chooses it without labels, by ``resolution`` where the method has one.
         gene_vectors
             Shape (n_genes, d), zeros for a gene without one: path 1 of the text view, each cell's abundance-weighted sum.
         semantics
@@ -155,7 +158,7 @@ class ScLLMDSC:
         batch
             Batch of each cell, shape (n,).
         resolution
-            Resolution of Leiden, instead of ``n_clusters``.
+            Resolution of Leiden, instead of ``n_clusters``; 0.8 for ``"consensus"`` and 1 for ``"leiden"``.
         gene_names
             Names of the genes, checked by :meth:`predict`.
         show_progress_bar
@@ -351,15 +354,17 @@ class ScLLMDSC:
         several = config.prototypes_per_cluster > 1
         view = "structure" if several else config.cluster_on
         z = one_view(views, view, config.text_weight).double().numpy()
+        rows = sample(len(z), self.random_state)
         report: dict[str, Any] = {"n_clusters_asked": n_clusters, "criterion": "given"}
-        if n_clusters is None and config.cluster_method == "leiden":
-            found = cluster_embedding(z, None, method="leiden", resolution=resolution, random_state=self.random_state)
+        if n_clusters is None and config.cluster_method in _RESOLUTIONS:
+            used = _RESOLUTIONS[config.cluster_method] if resolution is None else resolution
+            found = cluster_embedding(z[rows], None, method="leiden", resolution=used, random_state=self.random_state)
             n_clusters = found.report["n_clusters"]
-            report["criterion"] = "resolution"
+            report |= {"criterion": "resolution", "resolution": used}
         elif n_clusters is None:
             n_clusters, table = choose_n_clusters(z, method="kmeans", random_state=self.random_state)
             report |= {"criterion": "stability", "candidates": table}
-        n_distinct = count_distinct(z[sample(len(z), self.random_state)])
+        n_distinct = count_distinct(z[rows])
         n_centers = min(n_clusters * config.prototypes_per_cluster, n_distinct)
         start, labels = k_means(z, n_centers, self.random_state)
         report |= {"n_clusters": n_clusters, "method": config.cluster_method, "clustered": config.cluster_on}

@@ -80,7 +80,8 @@ def scllm_dsc(
     adata
         Raw counts of cells. The values are never changed.
     n_clusters
-        Number of clusters; ``None`` chooses it without labels, see :func:`semtx.tl.cluster`.
+        Number of clusters; ``None`` chooses it without labels: with ``"consensus"`` and ``"leiden"`` as many as Leiden
+        finds at ``resolution`` in the structure view, else see :func:`semtx.tl.cluster`.
     preset
         ``"default"``: the recipe we measured to be best. It leaves out genes whose text says that they tell the state of a
         cell and not its type, starts from principal components, finds more prototypes than clusters in the structure view,
@@ -114,7 +115,8 @@ def scllm_dsc(
     n_top_genes, max_epochs, learning_rate, batch_size, cluster_on, cluster_method
         Settings of the preset to change, see :class:`semtx.models.ScLLMDSCConfig`.
     resolution
-        Resolution of ``cluster_method="leiden"``, instead of ``n_clusters``.
+        Resolution of Leiden, instead of ``n_clusters``, where ``cluster_method`` is ``"consensus"`` (0.8 unless given) or
+        ``"leiden"`` (1).
     store_views
         Write the two views beside the fused embedding.
     key_added
@@ -191,10 +193,10 @@ def scllm_dsc(
         cluster_on=cluster_on,
         cluster_method=cluster_method,
     )
-    if config.cluster_method == "consensus":
-        check_clustering("mixture", resolution, n_clusters)
-    else:
-        check_clustering(config.cluster_method, resolution, n_clusters)
+    # the consensus, too, takes as many clusters as Leiden finds
+    check_clustering(
+        "leiden" if config.cluster_method == "consensus" else config.cluster_method, resolution, n_clusters
+    )
     batch = find_batch(adata, batch_key)
     gene_text, states, leave_out = None, {}, None
     if use_rep is None and isinstance(semantics, str) and semantics in ("auto", *CONTROLS):
