@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +18,12 @@ def measure(path: Path, method: str, seed: int, keep: Path | None = None) -> dic
     """Run a method and score it; the labels of the truth are taken out before the method sees the data."""
     import anndata
 
-    from benchmarks.machine import machine, peak_gb, versions
+    from benchmarks.machine import Clock, machine, peak_gb, versions
     from benchmarks.methods import METHODS
     from benchmarks.peers import PACKAGES, run_peer
 
     _import_what_it_needs(method)
-    started = time.perf_counter()
+    clock = Clock()
     adata = anndata.read_h5ad(path)
     truth = adata.obs.pop("ground_truth")
     for key in list(adata.obs.columns):
@@ -34,9 +33,9 @@ def measure(path: Path, method: str, seed: int, keep: Path | None = None) -> dic
         labels, cost = run_peer(adata, n_clusters, seed, peer=method)
     else:
         labels = METHODS[method](adata, n_clusters, seed)
-        seconds = time.perf_counter() - started
+        spent = clock.spent()
         used = versions("semtx", "torch", "scanpy", "scikit-learn")
-        cost = {"seconds": seconds, "peak_gb": peak_gb(), "versions": used}
+        cost = {**spent, "peak_gb": peak_gb(), "versions": used}
     if keep is not None:
         keep.parent.mkdir(parents=True, exist_ok=True)
         np.save(keep, np.unique(np.asarray(labels).astype(str), return_inverse=True)[1])

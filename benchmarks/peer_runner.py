@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import json
 import sys
-import time
 import warnings
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.baselines import leiden
-from benchmarks.machine import peak_gb, versions
+from benchmarks.machine import Clock, peak_gb, versions
 from benchmarks.peers import PACKAGES
 
 if TYPE_CHECKING:
@@ -194,15 +193,12 @@ def main(peer: str, source: str, n_clusters: int, seed: int, target: str, told: 
     with contextlib.redirect_stdout(sys.stderr):
         # imported first, as for every method: the seconds are those of the work
         importlib.import_module(MODULES[peer])
-        started = time.perf_counter()
+        clock = Clock()
         labels = PEERS[peer](anndata.read_h5ad(source), n_clusters, seed)
-        seconds = time.perf_counter() - started
+        spent = clock.spent()
     np.save(target, np.asarray(labels))
-    cost = {
-        "seconds": seconds,
-        "peak_gb": peak_gb(),
-        "versions": versions(PACKAGES[peer].split("[")[0], "torch", "scanpy"),
-    }
+    used = versions(PACKAGES[peer].split("[")[0], "torch", "scanpy")
+    cost = {**spent, "peak_gb": peak_gb(), "versions": used}
     Path(told).write_text(json.dumps(cost))
 
 

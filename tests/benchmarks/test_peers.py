@@ -51,7 +51,7 @@ def test_a_peer_tells_its_own_cost(tmp_path, monkeypatch) -> None:
     main("scvi", source, 2, 7, target, told)
     assert np.load(target).tolist() == [9, 9, 9, 9]
     cost = json.loads((tmp_path / "told.json").read_text())
-    assert set(cost) == {"seconds", "peak_gb", "versions"}
+    assert set(cost) == {"seconds", "cpu_seconds", "peak_gb", "versions"}
     assert cost["seconds"] > 0
     assert "scanpy" in cost["versions"]
 

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
 from benchmarks.__main__ import added, finished
-from benchmarks.machine import machine, versions
+from benchmarks.machine import Clock, machine, versions
 from benchmarks.peers import why
 
 _PEAK = """
@@ -46,6 +47,13 @@ def test_peak_memory_is_that_of_the_program_alone() -> None:
         float, subprocess.run([sys.executable, "-c", _PEAK], capture_output=True, text=True, check=True).stdout.split()
     )
     assert parent > 400 / 1024 > child
+
+
+def test_waiting_costs_time_and_no_work() -> None:
+    clock = Clock()
+    time.sleep(0.2)
+    spent = clock.spent()
+    assert spent["seconds"] >= 0.2 > spent["cpu_seconds"]
 
 
 def test_machine_and_versions_are_told_without_the_name_of_the_host() -> None:
