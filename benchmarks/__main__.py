@@ -1,25 +1,26 @@
-"""Compare methods on every labelled section of a folder: ``python -m benchmarks --data DIR``.
+"""Compare methods on every labelled file of a folder: ``python -m benchmarks --data DIR``.
 
 Each run is a process of its own, so that its peak memory is its own. Finished runs are kept in one tidy CSV and not
-repeated; the table is printed at the end.
+repeated; what failed is kept with its error and tried again. Tables and plots are made at the end.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
 
-from benchmarks.methods import METHODS
-from benchmarks.peers import ENVS
+from benchmarks.machine import machine
+from benchmarks.methods import NAMES
+from benchmarks.peers import ENVS, why
+from benchmarks.report import main as report
+from benchmarks.stability import stability
 
 _DEFAULT_DATA = os.environ.get("SEMTX_TEST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
 _RUN = ["data", "method", "seed"]
@@ -42,42 +43,54 @@ def labelled(folder: Path, names: list[str]) -> list[Path]:
     return found
 
 
+def finished(runs: pd.DataFrame) -> set[tuple[str, str, int]]:
+    """Return data, method and seed of the runs that need not be repeated: those without an error."""
+    good = runs[runs["error"].isna()] if "error" in runs else runs
+    return set(good[_RUN].itertuples(index=False, name=None))
+
+
+def added(runs: pd.DataFrame, row: dict[str, Any], labels: Path) -> pd.DataFrame:
+    """Return the runs with one more, in the place of an older try, and the stability of its method brought up to date."""
+    older = (runs[_RUN] == pd.Series(row)[_RUN]).all(axis=1)
+    runs = pd.concat([runs[~older], pd.DataFrame([row])], ignore_index=True)
+    same = (runs["data"] == row["data"]) & (runs["method"] == row["method"])
+    steady = stability(labels / row["data"] / row["method"], runs.loc[same, "seed"])
+    for seed, value in steady.items():
+        runs.loc[same & (runs["seed"] == seed), "stability"] = value
+    return runs
+
+
 def main(
     data: Annotated[Path, typer.Option(help="Folder of .h5ad files with obs['ground_truth'].")] = Path(_DEFAULT_DATA)
     / "spatial",
     name: Annotated[list[str] | None, typer.Option(help="Only these files, by stem.")] = None,
-    method: Annotated[list[str] | None, typer.Option(help="Only these methods.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help=f"Only these of {', '.join(NAMES)}.")] = None,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ...")] = 5,
     envs: Annotated[Path, typer.Option(help="Folder of the peers' environments, PEER/bin/python.")] = Path("envs"),
     out: Annotated[Path, typer.Option(help="CSV of all runs.")] = Path("benchmarks/results/runs.csv"),
 ) -> None:
-    """Run what is not yet in the CSV, then print mean and standard deviation of ARI and NMI."""
+    """Run what is not yet in the CSV, then print the tables and draw the plots beside it."""
     os.environ[ENVS] = str(envs.absolute())
-    done = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=_RUN)
+    runs = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=_RUN)
     out.parent.mkdir(parents=True, exist_ok=True)
-    finished = set(done[_RUN].itertuples(index=False, name=None))
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, torch {version('torch')}, semtx {version('semtx')}"
     for path in labelled(data, name or []):
-        for chosen in method or list(METHODS):
+        for chosen in method or NAMES:
             for seed in range(seeds):
-                if (path.stem, chosen, seed) in finished:
+                run = (path.stem, chosen, seed)
+                if run in finished(runs):
                     continue
                 keep = out.parent / "labels" / path.stem / chosen / f"{seed}.npy"
                 command = [sys.executable, "-m", "benchmarks.measure", str(path), chosen, str(seed), str(keep)]
                 result = subprocess.run(command, capture_output=True, text=True, check=False)
                 if result.returncode:
-                    row = dict(zip(_RUN, (path.stem, chosen, seed), strict=True))
-                    row["error"] = result.stderr.strip().splitlines()[-1]
+                    row = {**dict(zip(_RUN, run, strict=True)), "machine": machine(), "error": why(result)}
                 else:
                     row = json.loads(result.stdout.strip().splitlines()[-1])
-                done = pd.concat([done, pd.DataFrame([{**row, "machine": machine}])], ignore_index=True)
-                done.to_csv(out, index=False)
+                runs = added(runs, row, out.parent / "labels")
+                runs.to_csv(out, index=False)
                 typer.echo(f"{path.stem} {chosen} {seed}: {row.get('ARI', row.get('error'))}")
-    wanted = done[done["method"].isin(method or list(METHODS))]
-    for measure in ("ARI", "NMI", "seconds", "peak_gb"):
-        typer.echo(f"\n{measure}, mean and standard deviation over seeds")
-        table = wanted.groupby(["data", "method"])[measure].agg(["mean", "std"]).round(3)
-        typer.echo(table.unstack("data").to_string())  # noqa: PD010
+    if len(runs):
+        report(out, out.parent / "report")
 
 
 if __name__ == "__main__":

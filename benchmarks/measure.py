@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,37 +18,41 @@ def measure(path: Path, method: str, seed: int, keep: Path | None = None) -> dic
     """Run a method and score it; the labels of the truth are taken out before the method sees the data."""
     import anndata
 
-    # what every method needs is imported first, so that the seconds are those of the work
-    import lightning.fabric  # noqa: F401
-    import scanpy  # noqa: F401
-    import squidpy  # noqa: F401
-    import torch  # noqa: F401
-
+    from benchmarks.machine import Clock, machine, peak_gb, versions
     from benchmarks.methods import METHODS
-    from benchmarks.peers import PACKAGES
+    from benchmarks.peers import PACKAGES, run_peer
 
-    started = time.perf_counter()
+    _import_what_it_needs(method)
+    clock = Clock()
     adata = anndata.read_h5ad(path)
     truth = adata.obs.pop("ground_truth")
     for key in list(adata.obs.columns):
         del adata.obs[key]
-    labels = METHODS[method](adata, int(truth.nunique()), seed)
-    seconds = time.perf_counter() - started
+    n_clusters = int(truth.nunique())
+    if method in PACKAGES:
+        labels, cost = run_peer(adata, n_clusters, seed, peer=method)
+    else:
+        labels = METHODS[method](adata, n_clusters, seed)
+        spent = clock.spent()
+        used = versions("semtx", "torch", "scanpy", "scikit-learn")
+        cost = {**spent, "peak_gb": peak_gb(), "versions": used}
     if keep is not None:
         keep.parent.mkdir(parents=True, exist_ok=True)
         np.save(keep, np.unique(np.asarray(labels).astype(str), return_inverse=True)[1])
-    return {
-        "data": path.stem,
-        "method": method,
-        "seed": seed,
-        **scores(adata, truth, labels),
-        "seconds": seconds,
-        # a peer runs in a process of its own
-        "peak_gb": resource.getrusage(
-            resource.RUSAGE_CHILDREN if method in PACKAGES else resource.RUSAGE_SELF
-        ).ru_maxrss
-        / 2**20,
-    }
+    run = {"data": path.stem, "method": method, "seed": seed}
+    return {**run, **scores(adata, truth, labels), **cost, "machine": machine()}
+
+
+def _import_what_it_needs(method: str) -> None:
+    """Import what a method imports when it is called, so that the seconds are those of the work."""
+    from benchmarks.methods import METHODS
+
+    if method in METHODS:
+        import scanpy  # noqa: F401
+    if method.startswith(("semst", "scllm-dsc")):
+        import lightning.fabric  # noqa: F401
+        import squidpy  # noqa: F401
+        import torch  # noqa: F401
 
 
 def scores(adata: AnnData, truth: pd.Series, labels: object) -> dict[str, float]:

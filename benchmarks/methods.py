@@ -1,4 +1,4 @@
-"""Every method of the benchmark: an AnnData without labels, a number of clusters and a seed in; cluster labels out."""
+"""Methods that run in this Python: an AnnData without labels, a number of clusters and a seed in; cluster labels out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.baselines import pca_kmeans, pca_leiden, smoothed_mixture
-from benchmarks.peers import PACKAGES, run_peer
+from benchmarks.peers import PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,5 +62,5 @@ METHODS: dict[str, Method] = {
     "scllm-dsc-random": partial(scllm_dsc, semantics="random"),
     "scllm-dsc-paper": partial(scllm_dsc, preset="paper", n_top_genes=2000),
     "scllm-dsc-reference": partial(scllm_dsc, preset="reference", n_top_genes=2000),
-    **{peer: partial(run_peer, peer=peer) for peer in PACKAGES},
 }
+NAMES = (*METHODS, *PACKAGES)

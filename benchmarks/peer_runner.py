@@ -1,20 +1,26 @@
-"""Other packages, each run by the Python of its own environment: ``python -m benchmarks.peer_runner PEER IN K SEED OUT``.
+"""Other packages, each run by the Python of its own environment: ``python -m benchmarks.peer_runner PEER IN K SEED OUT TOLD``.
 
-IN holds counts and coordinates and no label; OUT takes one cluster number per observation. Settings are those that each
+IN holds counts and coordinates and no label; OUT takes one cluster number per observation, TOLD the peer's own seconds,
+peak memory and versions. Settings are those that each
 package recommends; where it leaves the clustering to R's mclust (model EEE), a Gaussian mixture with a tied covariance.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
+import json
 import sys
 import warnings
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.baselines import components, leiden
+from benchmarks.baselines import leiden
+from benchmarks.machine import Clock, peak_gb, versions
+from benchmarks.peers import PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,33 +46,44 @@ def nichepca(adata: AnnData, n_clusters: int, seed: int) -> Labels:
 
 
 def cellcharter(adata: AnnData, n_clusters: int, seed: int) -> Labels:
-    """CellCharter on 30 principal components: Delaunay graph without long links, 3 layers, its Gaussian mixture."""
+    """CellCharter as its tutorial for transcripts: scVI, Delaunay graph without long links, 3 layers, its own mixture."""
     import cellcharter as cc
+    import scvi
     import squidpy as sq
 
-    adata.obsm["X_pca"] = components(adata, _N_GENES, 30)
+    adata = _variable(adata)
+    scvi.settings.seed = seed
+    scvi.model.SCVI.setup_anndata(adata)
+    model = scvi.model.SCVI(adata)
+    model.train(early_stopping=True, accelerator="cpu", enable_progress_bar=False, logger=None)
+    adata.obsm["X_scVI"] = model.get_latent_representation().astype(np.float32)
     sq.gr.spatial_neighbors(adata, coord_type="generic", delaunay=True)
     cc.gr.remove_long_links(adata)
-    cc.gr.aggregate_neighbors(adata, n_layers=3, use_rep="X_pca")
-    model = cc.tl.Cluster(n_clusters, random_state=seed, trainer_params={"accelerator": "cpu"})
-    _seed_everything(seed)
-    model.fit(adata)
-    return np.asarray(model.predict(adata)).astype(np.int64)
+    cc.gr.aggregate_neighbors(adata, n_layers=3, use_rep="X_scVI")
+    mixture = cc.tl.Cluster(n_clusters, random_state=seed, trainer_params={"accelerator": "cpu"})
+    mixture.fit(adata)
+    return np.asarray(mixture.predict(adata)).astype(np.int64)
 
 
 def banksy(adata: AnnData, n_clusters: int, seed: int) -> Labels:
-    """BANKSY for domains: lambda 0.8, 15 neighbours, azimuthal filter of order 1, 20 components, its own Leiden."""
+    """BANKSY for domains, 20 components, its own Leiden.
+
+    Lambda is 0.8 with 15 neighbours for cells (its STARmap notebook), and 0.2 with 18 for spots, which hold several cells
+    each (its DLPFC notebook).
+    """
     import scanpy as sc
     from banksy.embed_banksy import generate_banksy_matrix
     from banksy.initialize_banksy import initialize_banksy
     from banksy.main import LeidenPartition
     from sklearn.decomposition import PCA
 
-    adata = _variable(adata)
+    neighbours, weight = (18, 0.2) if lattice(adata.obsm["spatial"]) else (15, 0.8)
+    genes = _variable(adata).var_names
     sc.pp.normalize_total(adata)
+    adata = adata[:, genes].copy()
     plots = dict.fromkeys(("plt_edge_hist", "plt_nbr_weights", "plt_agf_angles", "plt_theta"), False)
-    weights = initialize_banksy(adata, ("x", "y", "spatial"), num_neighbours=15, max_m=1, **plots)
-    _, matrix = generate_banksy_matrix(adata, weights, [0.8], 1)
+    weights = initialize_banksy(adata, ("x", "y", "spatial"), num_neighbours=neighbours, max_m=1, **plots)
+    _, matrix = generate_banksy_matrix(adata, weights, [weight], 1)
     z = PCA(20, random_state=seed).fit_transform(np.nan_to_num(np.asarray(matrix.X)))
     partition = LeidenPartition(z, num_nn=50)
     return _bisected(
@@ -123,6 +140,15 @@ PEERS: dict[str, Callable[[AnnData, int, int], Labels]] = {
     "graphst": partial(network, host="graphst"),
     "scvi": scvi,
 }
+MODULES = {
+    "nichepca": "nichepca",
+    "cellcharter": "cellcharter",
+    "banksy": "banksy",
+    "spagcn": "SpaGCN",
+    "stagate": "STAGATE_pyG",
+    "graphst": "GraphST",
+    "scvi": "scvi",
+}
 
 
 def lattice(spatial: NDArray[Any]) -> str | None:
@@ -159,22 +185,22 @@ def _bisected(cluster: Callable[[float], Labels], n_clusters: int) -> Labels:
     return best
 
 
-def _seed_everything(seed: int) -> None:
-    import torch
-
-    np.random.seed(seed)  # noqa: NPY002  the packages draw from it
-    torch.manual_seed(seed)
-
-
-def main(peer: str, source: str, n_clusters: int, seed: int, target: str) -> None:
-    """Run one peer and save its labels."""
+def main(peer: str, source: str, n_clusters: int, seed: int, target: str, told: str) -> None:
+    """Run one peer, and save its labels and what they cost."""
     import anndata
 
     warnings.simplefilter("ignore")
     with contextlib.redirect_stdout(sys.stderr):
+        # imported first, as for every method: the seconds are those of the work
+        importlib.import_module(MODULES[peer])
+        clock = Clock()
         labels = PEERS[peer](anndata.read_h5ad(source), n_clusters, seed)
+        spent = clock.spent()
     np.save(target, np.asarray(labels))
+    used = versions(PACKAGES[peer].split("[")[0], "torch", "scanpy")
+    cost = {**spent, "peak_gb": peak_gb(), "versions": used}
+    Path(told).write_text(json.dumps(cost))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv[6])

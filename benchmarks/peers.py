@@ -5,11 +5,12 @@ The pins of the peers conflict, so each has an environment of its own, ``ENVS/PE
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 ENVS = "BENCHMARK_ENVS"
 PACKAGES = {
     "nichepca": "nichepca",
-    "cellcharter": "cellcharter",
+    "cellcharter": "cellcharter[transcriptomics]",
     "banksy": "pybanksy",
     "spagcn": "spagcn-modern",
     "stagate": "stagate-modern",
@@ -29,8 +30,10 @@ PACKAGES = {
 }
 
 
-def run_peer(adata: AnnData, n_clusters: int, random_state: int, *, peer: str) -> NDArray[np.int64]:
-    """Run a peer by the Python of its environment and return its labels."""
+def run_peer(
+    adata: AnnData, n_clusters: int, random_state: int, *, peer: str
+) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """Run a peer by the Python of its environment; return its labels, and what it measured of itself."""
     import anndata
 
     python = Path(os.environ.get(ENVS, "envs")) / peer / "bin" / "python"
@@ -40,14 +43,17 @@ def run_peer(adata: AnnData, n_clusters: int, random_state: int, *, peer: str) -
     obsm = {"spatial": np.asarray(adata.obsm["spatial"])} if "spatial" in adata.obsm else {}
     bare = anndata.AnnData(adata.X, obs=adata.obs[[]], var=adata.var[[]], obsm=obsm)
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "in.h5ad", Path(folder) / "labels.npy"
+        source, target, told = (Path(folder) / name for name in ("in.h5ad", "labels.npy", "told.json"))
         bare.write_h5ad(source)
-        command = [python, "-m", "benchmarks.peer_runner", peer, source, n_clusters, random_state, target]
+        command = [python, "-m", "benchmarks.peer_runner", peer, source, n_clusters, random_state, target, told]
         root = Path(__file__).parents[1]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, cwd=root)
         if done.returncode:
-            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            msg = f"{peer}: {lines[-1]}"
+            msg = f"{peer}: {why(done)}"
             raise RuntimeError(msg)
-        labels: NDArray[np.int64] = np.load(target)
-    return labels
+        return np.load(target), json.loads(told.read_text())
+
+
+def why(failed: subprocess.CompletedProcess[str]) -> str:
+    """Return the last line that a process wrote before it failed, or its exit status."""
+    return (failed.stderr.strip().splitlines() or [f"exit status {failed.returncode}"])[-1]

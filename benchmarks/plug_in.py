@@ -20,6 +20,7 @@ import pandas as pd
 import typer
 
 from benchmarks.__main__ import _DEFAULT_DATA, labelled
+from benchmarks.peers import why
 from benchmarks.plug_in_hosts import HOSTS
 
 if TYPE_CHECKING:
@@ -112,8 +113,7 @@ def main(
                     command = [pythons.get(chosen, sys.executable), "-c", call]
                     result = subprocess.run(command, capture_output=True, text=True, check=False)
                     if result.returncode:
-                        lines = result.stderr.strip().splitlines() or [f"exit status {result.returncode}"]
-                        rows = [{**dict(zip(_UNIT, unit, strict=True)), "error": lines[-1]}]
+                        rows = [{**dict(zip(_UNIT, unit, strict=True)), "error": why(result)}]
                     else:
                         rows = json.loads(result.stdout.strip().splitlines()[-1])
                     done = pd.concat([done, pd.DataFrame(rows)], ignore_index=True)

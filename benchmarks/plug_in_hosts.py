@@ -68,8 +68,6 @@ def scvi(adata: AnnData, seed: int, semantics: Embedding | None, epochs: int | N
     import scvi as package
     from scvi.data.fields import NumericalObsField
 
-    import semtx as st
-
     adata = adata.copy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -80,6 +78,8 @@ def scvi(adata: AnnData, seed: int, semantics: Embedding | None, epochs: int | N
         package.model.SCVI.setup_anndata(adata)
         model = package.model.SCVI(adata)
         if semantics is not None:
+            import semtx as st
+
             # the batches say which cells are in them
             model.adata_manager.register_new_fields([NumericalObsField("row", "row")])
             st.nn.attach_fsm(
@@ -97,9 +97,12 @@ HOSTS: dict[str, Host] = {"pca": pca, "stagate": stagate, "graphst": graphst, "s
 
 
 def _attaching(host: Any, at: str, semantics: Embedding | None, **options: Any) -> Any:
+    if semantics is None:
+        return nullcontext()
+    # a peer's Python has no semtx
     import semtx as st
 
-    return nullcontext() if semantics is None else st.nn.attach_fsm(host, at=at, semantics=semantics, **options)
+    return st.nn.attach_fsm(host, at=at, semantics=semantics, **options)
 
 
 def _log_variable(adata: AnnData) -> AnnData:

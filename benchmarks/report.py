@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path  # noqa: TC003  typer reads the annotation
 from typing import Annotated
 
-import numpy as np
 import pandas as pd
 import typer
 
-MEASURES = ("ARI", "NMI", "ACC", "F1_macro", "CHAOS", "PAS", "seconds", "peak_gb")
-LOWER = {"CHAOS", "PAS", "seconds", "peak_gb"}
+MEASURES = ("ARI", "NMI", "ACC", "F1_macro", "CHAOS", "PAS", "stability", "seconds", "cpu_seconds", "peak_gb")
+LOWER = {"CHAOS", "PAS", "seconds", "cpu_seconds", "peak_gb"}
 
 
 def table(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -21,22 +19,17 @@ def table(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def mean_rank(runs: pd.DataFrame, measure: str) -> pd.Series:
-    """Return each method's mean rank over the data sets that all methods ran on; 1 is best."""
-    wide = table(runs, measure).pivot_table(index="method", columns="data", values="mean").dropna(axis=1)
+    """Return the mean rank over the data sets of each method that ran on all of them; 1 is best."""
+    wide = table(runs, measure).pivot_table(index="method", columns="data", values="mean").dropna()
     return wide.rank(ascending=measure in LOWER).mean(axis=1).sort_values()
 
 
-def stability(folder: Path) -> pd.DataFrame:
-    """Return the mean ARI between the labels of two seeds, from ``DATA/METHOD/SEED.npy``."""
-    from sklearn.metrics import adjusted_rand_score
-
-    rows = []
-    for method in sorted(path for path in folder.glob("*/*") if path.is_dir()):
-        labels = [np.load(path) for path in sorted(method.glob("*.npy"))]
-        if len(labels) > 1:
-            between = [adjusted_rand_score(a, b) for a, b in combinations(labels, 2)]
-            rows.append((method.parent.name, method.name, float(np.mean(between)), len(labels)))
-    return pd.DataFrame(rows, columns=["data", "method", "stability", "seeds"])
+def kinds(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the runs on sections and those on cells by themselves: other methods run on each."""
+    scored = runs[runs["ARI"].notna()] if "ARI" in runs else runs[:0]
+    spatial = scored["CHAOS"].notna() if "CHAOS" in scored else pd.Series(data=False, index=scored.index)
+    both = {"sections": scored[spatial], "cells": scored[~spatial]}
+    return {kind: found for kind, found in both.items() if len(found)}
 
 
 def draw(runs: pd.DataFrame, measure: str, path: Path) -> None:
@@ -73,16 +66,17 @@ def main(
     found = pd.read_csv(runs)
     out.mkdir(parents=True, exist_ok=True)
     summary = []
-    for measure in (name for name in MEASURES if name in found and found[name].notna().any()):
-        summary.append(table(found, measure).assign(measure=measure))
-        shown = summary[-1].pivot_table(index="method", columns="data", values="mean")
-        typer.echo(f"\n{measure}\n{shown.assign(rank=mean_rank(found, measure)).round(3).to_string()}")
-        draw(found, measure, out / f"{measure}.png")
-    pd.concat(summary).to_csv(out / "summary.csv", index=False)
-    steady = stability(runs.parent / "labels")
-    if len(steady):
-        typer.echo(f"\nARI between seeds\n{steady.round(3).to_string(index=False)}")
-        steady.to_csv(out / "stability.csv", index=False)
+    for kind, scored in kinds(found).items():
+        for measure in (name for name in MEASURES if name in scored and scored[name].notna().any()):
+            summary.append(table(scored, measure).assign(kind=kind, measure=measure))
+            shown = summary[-1].pivot_table(index="method", columns="data", values="mean")
+            typer.echo(f"\n{measure}, {kind}\n{shown.assign(rank=mean_rank(scored, measure)).round(3).to_string()}")
+            draw(scored, measure, out / f"{measure}_{kind}.png")
+    if summary:
+        pd.concat(summary).to_csv(out / "summary.csv", index=False)
+    for told in ("machine", "versions"):
+        if told in found:
+            typer.echo(f"\n{told}\n" + "\n".join(sorted(found[told].dropna().unique())))
     if "error" in found and found["error"].notna().any():
         failed = found.loc[found["error"].notna(), ["data", "method", "seed", "error"]]
         typer.echo(f"\nNot run\n{failed.to_string(index=False)}")

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import json
 import sys
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.methods import METHODS
-from benchmarks.peer_runner import PEERS, _bisected, lattice
+from benchmarks.methods import METHODS, NAMES
+from benchmarks.peer_runner import MODULES, PEERS, _bisected, lattice, main
 from benchmarks.peers import ENVS, PACKAGES, run_peer
 from scipy import sparse
 
@@ -19,7 +20,8 @@ def made() -> anndata.AnnData:
 
 
 def test_every_peer_has_a_package_a_runner_and_a_method() -> None:
-    assert set(PEERS) == set(PACKAGES) <= set(METHODS)
+    assert set(PEERS) == set(MODULES) == set(PACKAGES)
+    assert set(NAMES) == set(METHODS) | set(PACKAGES)
 
 
 def test_a_peer_sees_counts_and_coordinates_and_no_label(tmp_path, monkeypatch) -> None:
@@ -31,11 +33,27 @@ def test_a_peer_sees_counts_and_coordinates_and_no_label(tmp_path, monkeypatch) 
         "adata = anndata.read_h5ad(sys.argv[4])\n"
         "seen = [adata.obs.shape[1], len(adata.uns), int(adata.X.sum()), adata.obsm['spatial'].shape[1]]\n"
         "np.save(sys.argv[7], [*seen, int(sys.argv[5]), int(sys.argv[6])])\n"
+        "open(sys.argv[8], 'w').write('{\"seconds\": 1.5}')\n"
     )
     python.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
     python.chmod(0o755)
     monkeypatch.setenv(ENVS, str(tmp_path))
-    assert run_peer(made(), 2, 7, peer="banksy").tolist() == [0, 0, 66, 2, 2, 7]
+    labels, cost = run_peer(made(), 2, 7, peer="banksy")
+    assert labels.tolist() == [0, 0, 66, 2, 2, 7]
+    assert cost == {"seconds": 1.5}
+
+
+def test_a_peer_tells_its_own_cost(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(PEERS, "scvi", lambda adata, n_clusters, seed: np.full(adata.n_obs, n_clusters + seed))
+    monkeypatch.setitem(MODULES, "scvi", "json")
+    source, target, told = (str(tmp_path / name) for name in ("in.h5ad", "labels.npy", "told.json"))
+    made().write_h5ad(source)
+    main("scvi", source, 2, 7, target, told)
+    assert np.load(target).tolist() == [9, 9, 9, 9]
+    cost = json.loads((tmp_path / "told.json").read_text())
+    assert set(cost) == {"seconds", "cpu_seconds", "peak_gb", "versions"}
+    assert cost["seconds"] > 0
+    assert "scanpy" in cost["versions"]
 
 
 def test_a_peer_that_fails_says_why(tmp_path, monkeypatch) -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from benchmarks.report import mean_rank, stability, table
+import pytest
+from benchmarks.report import kinds, main, mean_rank, table
+from benchmarks.stability import stability
 
 RUNS = pd.DataFrame(
     {
@@ -28,9 +30,32 @@ def test_mean_rank_knows_which_way_is_better() -> None:
     assert mean_rank(RUNS, "ARI").to_dict() == {"a": 1.5, "b": 1.5}
 
 
+def test_a_method_that_missed_a_data_set_has_no_rank() -> None:
+    also = pd.DataFrame({"data": ["x"], "method": ["c"], "seed": [0], "ARI": [0.9]})
+    assert mean_rank(pd.concat([RUNS, also]), "ARI").to_dict() == {"a": 1.5, "b": 1.5}
+
+
+def test_sections_and_cells_are_told_apart() -> None:
+    runs = RUNS.assign(CHAOS=[1.0, 1.0, 1.0, np.nan, np.nan])
+    failed = pd.DataFrame({"data": ["x"], "method": ["c"], "seed": [0], "error": ["no"]})
+    told = {kind: set(found["data"]) for kind, found in kinds(pd.concat([runs, failed])).items()}
+    assert told == {"sections": {"x"}, "cells": {"y"}}
+
+
+def test_report_writes_tables_and_plots_and_lists_failures(tmp_path, capsys) -> None:
+    failed = pd.DataFrame({"data": ["x"], "method": ["c"], "seed": [0], "error": ["out of memory"]})
+    pd.concat([RUNS.assign(CHAOS=1.0), failed]).to_csv(tmp_path / "runs.csv", index=False)
+    main(tmp_path / "runs.csv", tmp_path / "out")
+    assert (tmp_path / "out" / "ARI_sections.png").stat().st_size > 0
+    summary = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert np.isclose(summary.query("measure == 'ARI' and data == 'x' and method == 'a'")["mean"], 0.3).all()
+    assert "out of memory" in capsys.readouterr().out
+
+
 def test_stability_is_the_agreement_of_seeds(tmp_path) -> None:
-    folder = tmp_path / "x" / "a"
-    folder.mkdir(parents=True)
-    np.save(folder / "0.npy", [0, 0, 1, 1])
-    np.save(folder / "1.npy", [1, 1, 0, 0])
-    assert stability(tmp_path).to_dict("records") == [{"data": "x", "method": "a", "stability": 1.0, "seeds": 2}]
+    np.save(tmp_path / "0.npy", [0, 0, 1, 1])
+    assert stability(tmp_path, [0]) == {}
+    np.save(tmp_path / "1.npy", [1, 1, 0, 0])
+    np.save(tmp_path / "2.npy", [0, 1, 0, 1])
+    assert stability(tmp_path, [0, 1]) == {0: 1.0, 1: 1.0}
+    assert stability(tmp_path, [0, 1, 2])[0] == pytest.approx((1 - 0.5) / 2)
