@@ -26,6 +26,24 @@ FUNCTIONS = [
     for room in ("pp", "tl", "pl", "metrics", "datasets", "get")
     for name in getattr(getattr(st, room), "__all__", [])
 ]
+# what functions return, and what presets are made of: the examples are theirs
+RETURNED = {
+    "models.ScLLMDSCConfig",
+    "models.ScLLMDSCResult",
+    "models.SemSTConfig",
+    "nn.AttachedFSM",
+    "nn.AttachingFSM",
+    "nn.ScLLMDSCViews",
+    "nn.SemSTInputs",
+    "semantics.GeneMatch",
+    "semantics.Vocabulary",
+}
+CALLABLES = [
+    f"{room}.{name}"
+    for room in NAMESPACES
+    for name in getattr(st, room).__all__
+    if callable(getattr(getattr(st, room), name)) and f"{room}.{name}" not in RETURNED
+]
 # names of the field that mean something else elsewhere in it
 PAGES = ["pl.domains_report"]  # plots that lay out a figure of several panels and tables
 FOREIGN_NAMES = {
@@ -136,6 +154,11 @@ class TestDocstrings:
         assert ">>> " in doc["Examples"]
         if not name.startswith("datasets."):  # loaders download
             assert "doctest: +SKIP" not in doc["Examples"]
+
+    @pytest.mark.parametrize("name", CALLABLES)
+    def test_examples(self, name):
+        """All that users call has an example that runs, or one marked +SKIP where it would download."""
+        assert ">>> " in sections(public(name).__doc__)["Examples"]
 
     @pytest.mark.parametrize("name", FUNCTIONS)
     def test_each_parameter_is_described_in_order_and_without_types(self, name):
