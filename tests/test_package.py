@@ -235,6 +235,41 @@ class TestMetadata:
         assert set(PYPROJECT["project"]["optional-dependencies"]) == {"llm", "offline", "openai", "dask", "bench"}
 
 
+class TestWorkflows:
+    FOLDER = ROOT / ".github"
+
+    def read(self, name):
+        return pytest.importorskip("yaml").safe_load((self.FOLDER / name).read_text(encoding="utf-8"))
+
+    def test_what_is_tested(self):
+        jobs = {path.stem: set(self.read(path)["jobs"]) for path in (self.FOLDER / "workflows").glob("*.yaml")}
+        assert jobs == {
+            "test": {"readme", "newest", "lowest", "plain", "wheel", "lint"},
+            "docs": {"build", "links"},
+            "notebooks": {"execute"},
+            "release": {"build", "publish"},
+        }
+
+    def test_tokens_can_do_little_and_commands_name_what_exists(self):
+        for path in (self.FOLDER / "workflows").glob("*.yaml"):
+            workflow = self.read(path)
+            assert workflow["permissions"] == {"contents": "read"}
+            steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+            groups = re.findall(r"--group (\w+)", " ".join(step.get("run", "") for step in steps))
+            assert set(groups) <= set(PYPROJECT["dependency-groups"])
+
+    def test_entry_for_the_ecosystem(self):
+        entry = self.read("ecosystem/meta.yaml")
+        project = PYPROJECT["project"]
+        assert entry["name"] == entry["install"]["pypi"] == project["name"]
+        assert entry["version"] == project["version"]
+        assert entry["license"] == project["license"]
+        assert entry["project_home"] == project["urls"]["Source"]
+        assert entry["documentation_home"] == project["urls"]["Documentation"]
+        page = entry["tutorials_home"].removeprefix(f"{entry['documentation_home']}/en/latest/")
+        assert (ROOT / "docs" / page).with_suffix(".md").exists()
+
+
 class TestReadme:
     TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
