@@ -108,6 +108,11 @@ intersphinx_mapping = {
     name: (f"https://{address}/", None) for name, address in _inventories.items() if _reachable(address.split("/")[0])
 }
 
+# for `sphinx-build -b linkcheck`, which runs on a schedule
+linkcheck_ignore = [r"http://localhost"]
+linkcheck_anchors_ignore_for_url = [r"https://github\.com/"]  # made by a script after the page is there
+linkcheck_retries = 3
+
 html_theme = "sphinx_book_theme"
 html_title = "semtx"
 html_static_path = ["_static"]
