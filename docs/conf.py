@@ -5,18 +5,24 @@ from __future__ import annotations
 import re
 import shutil
 import socket
+import sys
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]  # generate beside this file, benchmarks beside docs
+
+from generate import architecture, keys
+from generate.benchmark import benchmark_page
+from generate.presets import presets_table
+
 from semtx import models
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sphinx.application import Sphinx
-
-HERE = Path(__file__).parent
 
 _meta = metadata("semtx")
 project = "semtx"
@@ -41,7 +47,7 @@ shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 for _notebook in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
     shutil.copy(_notebook, HERE / "notebooks")
 
-exclude_patterns = ["_build", "generated", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "generated", "generate", "benchmark/*", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 nb_execution_mode = "off"  # outputs are committed; the tests execute the notebooks
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
@@ -61,18 +67,22 @@ bibtex_reference_style = "author_year"
 copybutton_prompt_text = ">>> "
 
 
-def _presets_table(presets: Mapping[str, Any]) -> str:
-    """Write presets as a table, from the one place that holds their values."""
-    lines = [f"| setting | {' | '.join(presets)} |", "|---" * (len(presets) + 1) + "|"]
-    fields = next(iter(presets.values())).__dataclass_fields__
-    lines += [f"| `{name}` | {' | '.join(str(getattr(p, name)) for p in presets.values())} |" for name in fields]
-    return "\n".join(lines) + "\n"
-
-
+# Parts of pages that are made from the code, and from finished runs where there are any.
 (HERE / "generated").mkdir(exist_ok=True)
-for _method in ("semst", "scllm_dsc"):
-    _table = _presets_table(getattr(models, f"{_method.upper()}_PRESETS"))
-    (HERE / "generated" / f"{_method}_presets.md").write_text(_table, encoding="utf-8")
+_runs = HERE / "benchmark" / "runs.csv"
+_made = {
+    "semst_presets.md": presets_table(models.SEMST_PRESETS),
+    "scllm_dsc_presets.md": presets_table(models.SCLLM_DSC_PRESETS),
+    "keys_read.md": keys.read_table(),
+    "keys_written.md": keys.written_table(),
+    "semst.svg": architecture.semst(),
+    "scllm_dsc.svg": architecture.scllm_dsc(),
+    "benchmark.md": benchmark_page(pd.read_csv(_runs), HERE / "generated")
+    if _runs.exists()
+    else "This copy of the pages has no finished runs.\n",
+}
+for _name, _text in _made.items():
+    (HERE / "generated" / _name).write_text(_text, encoding="utf-8")
 
 _inventories = {
     "anndata": "anndata.readthedocs.io/en/stable",
@@ -98,9 +108,15 @@ intersphinx_mapping = {
     name: (f"https://{address}/", None) for name, address in _inventories.items() if _reachable(address.split("/")[0])
 }
 
+# for `sphinx-build -b linkcheck`, which runs on a schedule
+linkcheck_ignore = [r"http://localhost"]
+linkcheck_anchors_ignore_for_url = [r"https://github\.com/"]  # made by a script after the page is there
+linkcheck_retries = 3
+
 html_theme = "sphinx_book_theme"
 html_title = "semtx"
 html_static_path = ["_static"]
+html_css_files = ["semtx.css"]
 html_theme_options = {
     "repository_url": "https://github.com/semtx/semtx",
     "path_to_docs": "docs",

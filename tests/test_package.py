@@ -26,6 +26,24 @@ FUNCTIONS = [
     for room in ("pp", "tl", "pl", "metrics", "datasets", "get")
     for name in getattr(getattr(st, room), "__all__", [])
 ]
+# what functions return, and what presets are made of: the examples are theirs
+RETURNED = {
+    "models.ScLLMDSCConfig",
+    "models.ScLLMDSCResult",
+    "models.SemSTConfig",
+    "nn.AttachedFSM",
+    "nn.AttachingFSM",
+    "nn.ScLLMDSCViews",
+    "nn.SemSTInputs",
+    "semantics.GeneMatch",
+    "semantics.Vocabulary",
+}
+CALLABLES = [
+    f"{room}.{name}"
+    for room in NAMESPACES
+    for name in getattr(st, room).__all__
+    if callable(getattr(getattr(st, room), name)) and f"{room}.{name}" not in RETURNED
+]
 # names of the field that mean something else elsewhere in it
 PAGES = ["pl.domains_report"]  # plots that lay out a figure of several panels and tables
 FOREIGN_NAMES = {
@@ -137,6 +155,11 @@ class TestDocstrings:
         if not name.startswith("datasets."):  # loaders download
             assert "doctest: +SKIP" not in doc["Examples"]
 
+    @pytest.mark.parametrize("name", CALLABLES)
+    def test_examples(self, name):
+        """All that users call has an example that runs, or one marked +SKIP where it would download."""
+        assert ">>> " in sections(public(name).__doc__)["Examples"]
+
     @pytest.mark.parametrize("name", FUNCTIONS)
     def test_each_parameter_is_described_in_order_and_without_types(self, name):
         given = list(parameters(name))
@@ -210,6 +233,41 @@ class TestMetadata:
 
     def test_extras_are_what_users_can_ask_for(self):
         assert set(PYPROJECT["project"]["optional-dependencies"]) == {"llm", "offline", "openai", "dask", "bench"}
+
+
+class TestWorkflows:
+    FOLDER = ROOT / ".github"
+
+    def read(self, name):
+        return pytest.importorskip("yaml").safe_load((self.FOLDER / name).read_text(encoding="utf-8"))
+
+    def test_what_is_tested(self):
+        jobs = {path.stem: set(self.read(path)["jobs"]) for path in (self.FOLDER / "workflows").glob("*.yaml")}
+        assert jobs == {
+            "test": {"readme", "newest", "lowest", "plain", "wheel", "lint"},
+            "docs": {"build", "links"},
+            "notebooks": {"execute"},
+            "release": {"build", "publish"},
+        }
+
+    def test_tokens_can_do_little_and_commands_name_what_exists(self):
+        for path in (self.FOLDER / "workflows").glob("*.yaml"):
+            workflow = self.read(path)
+            assert workflow["permissions"] == {"contents": "read"}
+            steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+            groups = re.findall(r"--group (\w+)", " ".join(step.get("run", "") for step in steps))
+            assert set(groups) <= set(PYPROJECT["dependency-groups"])
+
+    def test_entry_for_the_ecosystem(self):
+        entry = self.read("ecosystem/meta.yaml")
+        project = PYPROJECT["project"]
+        assert entry["name"] == entry["install"]["pypi"] == project["name"]
+        assert entry["version"] == project["version"]
+        assert entry["license"] == project["license"]
+        assert entry["project_home"] == project["urls"]["Source"]
+        assert entry["documentation_home"] == project["urls"]["Documentation"]
+        page = entry["tutorials_home"].removeprefix(f"{entry['documentation_home']}/en/latest/")
+        assert (ROOT / "docs" / page).with_suffix(".md").exists()
 
 
 class TestReadme:

@@ -28,6 +28,14 @@ def test_one_panel_for_each_loss(trained: AnnData) -> None:
     np.testing.assert_allclose(losses, trained.uns["semst"]["losses"]["total"])
 
 
+def test_values_are_read_from_the_axis(trained: AnnData) -> None:
+    trained.uns["semst"]["losses"] = {"zinb": 1.461 + np.linspace(1e-3, 0, 30)}
+    ax = st.pl.history(trained, show=False)
+    ax.figure.canvas.draw()
+    assert ax.yaxis.get_offset_text().get_text() == ""
+    assert all(label.get_text().startswith("1.46") for label in ax.get_yticklabels())
+
+
 def test_all_on_given_axes(trained: AnnData) -> None:
     _, ax = plt.subplots()
     assert st.pl.history(trained, ax=ax, log=True) is ax

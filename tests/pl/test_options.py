@@ -46,13 +46,47 @@ def test_default_colours_are_told_apart(blindness):
     assert apart.min() > 0.035  # the closest of Okabe and Ito's; scanpy's 20 have 0.005
 
 
-def test_vector_output_of_many_cells_stays_small(tmp_path):
+def _cells(n: int) -> AnnData:
     rng = np.random.default_rng(0)
-    cells = AnnData(np.zeros((100_000, 1), dtype=np.float32), obsm={"spatial": rng.random((100_000, 2))})
-    cells.obs["cluster"] = rng.integers(8, size=100_000).astype(str)
+    cells = AnnData(np.zeros((n, 1), dtype=np.float32), obsm={"spatial": rng.random((n, 2))})
+    cells.obs["cluster"] = rng.integers(8, size=n).astype(str)
+    cells.obs["value"] = rng.random(n)
+    cells.obs["cluster_confidence"] = rng.beta(8, 1, n)
+    cells.obsm["cluster_modulation"] = rng.normal(size=(n, 4))
+    return cells
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "svg"])
+def test_vector_output_of_many_cells_stays_small(tmp_path, suffix):
+    cells = _cells(100_000)
     for name, figure in {
         "map": st.pl.spatial(cells, "cluster", return_fig=True),
         "plane": st.pl.embedding(cells, "cluster", use_rep="spatial", return_fig=True),
+        "certainty": st.pl.confidence(cells, "cluster", kind="box", return_fig=True),
+        "modulation": st.pl.modulation(cells, "cluster", part="scale", return_fig=True),
     }.items():
-        figure.savefig(tmp_path / f"{name}.pdf", dpi=150)
-        assert (tmp_path / f"{name}.pdf").stat().st_size < 2_000_000
+        file = tmp_path / f"{name}.{suffix}"
+        figure.savefig(file, dpi=100)
+        assert file.stat().st_size < 1_000_000, name
+        if suffix == "svg":
+            # text stays text, or at least shapes: only points are pixels
+            assert file.read_text(encoding="utf-8").count("<image ") <= 8, name
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda cells, **options: st.pl.spatial(cells, "cluster", **options),
+        lambda cells, **options: st.pl.spatial(cells, "value", **options),
+        lambda cells, **options: st.pl.embedding(cells, "cluster", use_rep="spatial", **options),
+        lambda cells, **options: st.pl.modulation(cells, "cluster", part="scale", **options),
+    ],
+    ids=["categories", "values", "plane", "modulation"],
+)
+def test_legends_do_not_cover_tissue(draw):
+    figure = draw(_cells(500), return_fig=True)
+    figure.draw_without_rendering()
+    panel = figure.axes[0]
+    legend = panel.get_legend() or panel.child_axes[0]
+    assert legend.get_tightbbox().x0 >= panel.get_window_extent().x1
+    assert legend.get_tightbbox().x1 <= figure.bbox.width

@@ -230,7 +230,8 @@ def _draw_distributions(
                 orientation="horizontal",
                 widths=0.6,
                 patch_artist=True,
-                flierprops={"marker": ".", "markersize": 2, "markeredgecolor": "#777777"},
+                # of many cells there are many, which would make a vector file large
+                flierprops={"marker": ".", "markersize": 2, "markeredgecolor": "#777777", "rasterized": True},
                 medianprops={"color": "#222222"},
             )["boxes"]
             boxes[0].set(facecolor=color, edgecolor="#444444", linewidth=0.8)

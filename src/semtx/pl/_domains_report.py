@@ -129,7 +129,7 @@ def _described(adata: AnnData, key: str, describe_key: str) -> pd.DataFrame | No
 def _page(
     title: str, pictures: Mapping[str, Figure], table: pd.DataFrame, facts: Mapping[str, Mapping[str, str]]
 ) -> Figure:
-    """Set the pictures above the tables, each picture as it is drawn alone."""
+    """Set the pictures, each as it is drawn alone and side by side where they fit, above the tables."""
     import matplotlib.pyplot as plt
     import numpy as np
 
@@ -140,25 +140,33 @@ def _page(
         picture.canvas.draw()
         drawn.append(np.asarray(picture.canvas.buffer_rgba()))  # type: ignore[attr-defined]
     # no picture larger than it was drawn, nor wider than the page
-    heights = [min(width, image.shape[1] / 130) * image.shape[0] / image.shape[1] for image in drawn]
+    widths = [min(width, image.shape[1] / 130) for image in drawn]
+    beside = sum(widths) <= width
+    rows = [list(range(len(drawn)))] if beside else [[place] for place in range(len(drawn))]
+    tall = [wide * image.shape[0] / image.shape[1] for wide, image in zip(widths, drawn, strict=True)]
+    heights = [max(tall[place] for place in row) for row in rows]
     columns = [["Result", "In space, without truth"], ["Gene semantics", "Run"], ["Versions"]]
     lines = max(sum(len(facts[name]) + 2 for name in column) for column in columns)
     heights += [_LINE * (len(table) + 2), _LINE * lines]
-    figure, axes = plt.subplots(
-        len(heights), 1, figsize=(width, sum(heights) + 0.5), height_ratios=heights, layout="constrained"
-    )
+    figure = plt.figure(figsize=(width, sum(heights) + 0.5), layout="constrained")
     figure.suptitle(title, x=0.02, ha="left", fontsize="large")
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    for place, row in enumerate(rows):
+        taken = [widths[one] for one in row]
+        cells = grid[place].subgridspec(1, len(row) + 1, width_ratios=[*taken, max(width - sum(taken), 0.01)])
+        for cell, one in enumerate(row):
+            ax = figure.add_subplot(cells[cell])
+            ax.imshow(drawn[one], interpolation="antialiased")
+            ax.set_anchor("W")
+    axes = [*figure.axes, figure.add_subplot(grid[-2]), figure.add_subplot(grid[-1])]
     for ax in axes:
         ax.set_axis_off()
-    for ax, image in zip(axes, drawn, strict=False):
-        ax.imshow(image, interpolation="antialiased")
-        ax.set_anchor("W")
     _write(axes[-2], [[str(name) for name in table], *table.astype(str).to_numpy().tolist()], [0.0, 0.14, 0.28])
     for place, column in enumerate(columns):
-        rows: list[list[str]] = []
+        lines_of: list[list[str]] = []
         for name in column:
-            rows += [[name], *([f"  {one}", value] for one, value in facts[name].items()), []]
-        _write(axes[-1], rows, [0.36 * place, 0.36 * place + 0.19 - 0.06 * (place == 2)], n_lines=lines, limit=24)
+            lines_of += [[name], *([f"  {one}", value] for one, value in facts[name].items()), []]
+        _write(axes[-1], lines_of, [0.36 * place, 0.36 * place + 0.19 - 0.06 * (place == 2)], n_lines=lines, limit=24)
     return figure
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from semtx import _keys
 from semtx._validate import check_integer, check_number, resolve_table
-from semtx.pl._figure import add_colorbar, add_legend, canvas, finish, legend_width
+from semtx.pl._figure import RASTERIZED_ABOVE, add_colorbar, add_legend, canvas, finish, legend_width
 from semtx.pl._layout import planar
 from semtx.pl._palette import NA_COLOR, category_colors
 from semtx.pl._section import values_of
@@ -236,6 +236,8 @@ def _draw(
     sc.pl.embedding(
         holder, "umap", color=name, ax=ax, show=False, legend_loc=within, colorbar_loc=None, title="", **options
     )
+    for points in ax.collections[before:]:
+        points.set_rasterized(points.get_rasterized() or holder.n_obs > RASTERIZED_ABOVE)
     if colors is not None and legend_loc == _BESIDE:
         add_legend(ax, colors, missing=bool(holder.obs[name].isna().any()))
     elif name is not None and colors is None:

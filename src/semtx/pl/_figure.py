@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _PANEL = 3.4  # inches
 _LEGEND_ROWS = 16
+# Above this number points become an image inside a vector drawing, which else would be large and slow to open.
+RASTERIZED_ABOVE = 10_000
 
 
 def finish(figure: Figure, axes: Any, *, show: bool | None, return_fig: bool, own: bool) -> Any:

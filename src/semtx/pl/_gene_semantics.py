@@ -19,7 +19,7 @@ from semtx._validate import (
     resolve_table,
     stored_gene_vectors,
 )
-from semtx.pl._figure import add_colorbar, add_legend, canvas, finish, legend_width
+from semtx.pl._figure import RASTERIZED_ABOVE, add_colorbar, add_legend, canvas, finish, legend_width
 from semtx.pl._gene_colors import EXPRESSION, gene_colors
 from semtx.pl._layout import fingerprints, holds, umap
 from semtx.pl._palette import NA_COLOR, category_colors
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Layout = Literal["umap", "pca"]
-_RASTERIZED_ABOVE = 10_000
 
 
 def gene_semantics(
@@ -222,7 +221,7 @@ def _places(
 
 
 def _scatter(ax: Axes, places: NDArray[np.float64], values: Any, size: float, **options: Any) -> Any:
-    many = len(places) > _RASTERIZED_ABOVE
+    many = len(places) > RASTERIZED_ABOVE
     return ax.scatter(places[:, 0], places[:, 1], c=values, s=size, linewidths=0, rasterized=many, **options)
 
 

@@ -105,6 +105,8 @@ def history(
         panel.xaxis.get_major_locator().set_params(integer=True)
         if log:
             panel.set_yscale("log")
+        else:
+            panel.ticklabel_format(axis="y", useOffset=False)  # values are read from the axis as they are
         if ax is None:
             panel.set_title(name, fontsize="medium")
     if ax is None:

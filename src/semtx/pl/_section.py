@@ -9,6 +9,7 @@ import pandas as pd
 
 from semtx._counts import to_csr
 from semtx._validate import check_key, listed
+from semtx.pl._figure import RASTERIZED_ABOVE
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-
-# Above this number a vector drawing is slow to open; spots become an image inside it.
-_RASTERIZED_ABOVE = 10_000
 
 
 class Image(NamedTuple):
@@ -96,7 +94,7 @@ def draw_spots(ax: Axes, places: Array, diameter: float, alpha: float, zorder: f
     """Draw circles whose size is in the unit of the coordinates, and return the collection."""
     from matplotlib.collections import EllipseCollection
 
-    many = len(places) > _RASTERIZED_ABOVE
+    many = len(places) > RASTERIZED_ABOVE
     spots = EllipseCollection(
         widths=diameter,
         heights=diameter,

@@ -54,6 +54,16 @@ class CausalLMEncoder:
         ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"`` or ``"mps"``; ``None`` reads ``settings.accelerator``.
     trust_remote_code
         Run code that comes with the model.
+
+    Examples
+    --------
+    Nothing is loaded or downloaded before the first text.
+
+    >>> from semtx.semantics import CausalLMEncoder
+    >>> encoder = CausalLMEncoder("Qwen/Qwen3-0.6B", prefix="The gene ", suffix=" makes")
+    >>> encoder.name
+    'llm:Qwen3-0.6B'
+    >>> vectors = encoder.embed(["GFAP", "MBP"])  # doctest: +SKIP
     """
 
     def __init__(

@@ -39,6 +39,15 @@ def score_genes(expression: sparse.csr_matrix, ranking: Ranking = "expression") 
     Returns
     -------
     Positive scores, CSR float32, shape (n_obs, n_vars).
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from semtx.semantics import score_genes
+    >>> cells = sparse.csr_matrix([[6.0, 4.0, 0.0], [6.0, 0.0, 4.0]])
+    >>> score_genes(cells, "specificity").toarray().round(2)
+    array([[0.  , 0.77, 0.  ],
+           [0.  , 0.  , 0.77]], dtype=float32)
     """
     check_choice("ranking", ranking, RANKINGS)
     if ranking == "expression":

@@ -29,6 +29,20 @@ class Encoder(Protocol):
     identity
         Everything that changes the vectors: backend, model, revision, pooling, precision ... Two encoders of the same
         identity share stored vectors. Never a secret, never a path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import semtx as st
+    >>> class Lengths:
+    ...     name, dimension, identity = "lengths", 2, {"backend": "lengths", "version": "1"}
+    ...
+    ...     def embed(self, texts):
+    ...         return np.array([[len(text), text.count(" ")] for text in texts], dtype=np.float32)
+    >>> adata = st.datasets.tissue(n_obs=100)
+    >>> st.pp.gene_semantics(adata, encoder=Lengths())
+    >>> adata.varm["gene_semantics"].shape
+    (705, 2)
     """
 
     @property

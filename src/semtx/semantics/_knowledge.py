@@ -56,6 +56,12 @@ def load_online_table(
         The organism is unknown or a file has not the columns it should have.
     ConnectionError
         A file cannot be downloaded.
+
+    Examples
+    --------
+    >>> from semtx.semantics import gene_texts, load_online_table
+    >>> table = load_online_table("human")  # doctest: +SKIP
+    >>> texts = gene_texts(table, template="summary")  # doctest: +SKIP
     """
     from semtx.semantics._table import load_gene_table
 

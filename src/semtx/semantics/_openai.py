@@ -47,6 +47,16 @@ class OpenAIEncoder:
         How often a request is repeated after a lost connection, a rate limit or a server error.
     timeout
         Seconds to wait for an answer.
+
+    Examples
+    --------
+    Nothing is sent before the first text.
+
+    >>> from semtx.semantics import OpenAIEncoder
+    >>> encoder = OpenAIEncoder("nomic-embed-text", base_url="http://localhost:11434/v1")
+    >>> encoder.name
+    'openai:nomic-embed-text'
+    >>> vectors = encoder.embed(["glial fibrillary acidic protein"])  # doctest: +SKIP
     """
 
     def __init__(

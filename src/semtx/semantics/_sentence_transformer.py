@@ -46,6 +46,16 @@ class SentenceTransformerEncoder:
         Run code that comes with the model.
     name
         Name in messages and records; ``None`` takes it from ``model``.
+
+    Examples
+    --------
+    Nothing is loaded or downloaded before the first text.
+
+    >>> from semtx.semantics import SentenceTransformerEncoder
+    >>> encoder = SentenceTransformerEncoder("BAAI/bge-small-en-v1.5", normalize=True)
+    >>> encoder.name
+    'bge-small-en-v1.5'
+    >>> vectors = encoder.embed(["glial fibrillary acidic protein"])  # doctest: +SKIP
     """
 
     def __init__(
