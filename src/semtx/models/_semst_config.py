@@ -65,8 +65,9 @@ class SemSTConfig:
         agree: closed forms of ``"propagated"`` that read fewer, as many and more components, from ``n_rings`` and from
         one ring more.
     max_epochs, learning_rate, weight_decay, batch_size
-        Training. At most ``batch_size`` observations enter a step of ``"propagated"``; graph convolutions take the full
-        batch (``None``).
+        Training. At most ``batch_size`` observations enter a step, all for ``None``. With graph convolutions or the spatial
+        term a step is of patches of the spatial graph, about so many observations in all; the convolutions read all
+        neighbours of these, two steps away, so that each embedding is that of the full batch.
     """
 
     n_top_genes: int = 3000
@@ -155,11 +156,6 @@ def _incompatible(config: SemSTConfig) -> list[tuple[bool, str, str]]:
             propagated and config.target == "scaled",
             "encoder='propagated' and target='scaled'",
             "the components are no expression to reconstruct; use target='counts'",
-        ),
-        (
-            not propagated and config.batch_size is not None,
-            f"encoder='convolution' and batch_size={config.batch_size}",
-            "graph convolutions take the full batch; use batch_size=None",
         ),
         (
             not propagated and config.consensus,
