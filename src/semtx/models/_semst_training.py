@@ -163,6 +163,8 @@ def train_network(
             checkpoint=checkpoint,
             module=objective,
             halve=steps.batches.halve,
+            # the authors' epochs are single steps of all observations
+            accumulate=config.encoder == "convolution",
         )
     finally:
         for module in network.modules():

@@ -77,6 +77,7 @@ def fit(
     module: nn.Module | None = None,
     state: dict[str, Tensor] | None = None,
     halve: Callable[[], int] | None = None,
+    accumulate: bool = False,
 ) -> TrainingRecord:
     """Minimise a weighted sum of losses for a fixed number of epochs or until it no longer falls.
 
@@ -105,6 +106,8 @@ def fit(
     halve
         Makes batches of half the size and returns how many there are, 0 where they cannot be smaller. Called where memory
         runs out for the first time; the epoch then starts anew. Several processes, of which only one may lack memory, end.
+    accumulate
+        Update once in an epoch, by the mean gradient of its batches, as a full batch does; else after each batch.
 
     Raises
     ------
@@ -138,9 +141,11 @@ def fit(
         values = losses(epoch, batch)
         total = sum((weights[name] * value for name, value in values.items()), start=torch.zeros(()))
         numbers = _numbers(values, total, epoch, fabric)
-        optimizer.zero_grad()
-        fabric.backward(total)
-        optimizer.step()
+        if batch == 0 or not accumulate:
+            optimizer.zero_grad()
+        fabric.backward(total / n_batches if accumulate else total)
+        if batch + 1 == n_batches or not accumulate:
+            optimizer.step()
         return numbers
 
     try:
