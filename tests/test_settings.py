@@ -156,4 +156,7 @@ def test_override_with_one_wrong_value_changes_nothing(settings):
 
 def test_repr_names_every_setting(settings):
     text = repr(settings)
-    assert all(f"{name} = " in text for name in ("cachedir", "datasetdir", "verbosity", "accelerator", "devices", "precision", "n_jobs"))
+    assert all(
+        f"{name} = " in text
+        for name in ("cachedir", "datasetdir", "verbosity", "accelerator", "devices", "precision", "n_jobs")
+    )

@@ -22,7 +22,7 @@ def section():
     graph = st.models.SemST.spatial_graph(generator.uniform(0, 1, (N, 2)))
     graph.data[:] = 1
     z = torch.from_numpy(generator.normal(size=(N, 3))).requires_grad_()
-    return graph, z, torch.from_numpy(patches(graph, 6, 0))
+    return graph, z, torch.from_numpy(patches(graph, 7, 0))
 
 
 def estimate(section, chosen, **options) -> torch.Tensor:

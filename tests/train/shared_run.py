@@ -23,7 +23,8 @@ def fitted(devices: int, folder: Path | None = None) -> dict[str, np.ndarray]:
     for name, preset, changes in (
         ("batches", "default", {"batch_size": 50, "n_decoded_genes": 40, "max_epochs": 3}),
         ("convolutions", "reference", {**narrow, "max_epochs": 3}),
-        ("patches", "paper", {**narrow, "batch_size": 90, "spatial_loss": "exact", "max_epochs": 2}),
+        ("parts", "paper", {**narrow, "batch_size": 40, "spatial_loss": "exact", "max_epochs": 2}),
+        ("patches", "default", {"batch_size": 90, "spatial_weight": 0.1, "max_epochs": 2}),
     ):
         config = st.models.SEMST_PRESETS[preset].updated(**changes)
         model = st.models.SemST(config, accelerator="cpu", devices=devices)

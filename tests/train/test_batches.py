@@ -22,20 +22,20 @@ def epoch(batches: Batches) -> list:
 
 class TestPatches:
     def test_are_connected_and_cover_all(self, graph):
-        patch = patches(graph, 20, 0)
+        patch = patches(graph, 15, 0)
         assert sorted(set(patch)) == list(range(15))
         for number in range(15):
             inside = patch == number
             assert connected_components(graph[inside][:, inside])[0] == 1
 
     def test_keep_most_edges(self, graph):
-        patch = patches(graph, 30, 0)
+        patch = patches(graph, 10, 0)
         rows, columns = graph.nonzero()
         assert (patch[rows] == patch[columns]).mean() > 0.6
 
     def test_what_no_path_reaches_makes_patches_of_its_own(self):
         graph = sparse.block_diag([np.ones((4, 4)), sparse.csr_matrix((9, 9))], format="csr")
-        patch = patches(graph, 4, 0)
+        patch = patches(graph, 3, 0)
         assert len(patch) == 13
         assert np.bincount(patch).min() > 0
         assert np.bincount(patch).max() <= 4

@@ -173,18 +173,6 @@ class TestOutOfMemory:
             run(weight, self.losses_of(weight, [(0, 0)], RuntimeError("shapes"), []), halve=lambda: 2)
 
 
-def test_accumulated_batches_are_one_step_of_their_mean(weight):
-    parts = [torch.tensor([1.0, 0.0]), torch.tensor([0.0, 4.0])]
-
-    def losses(epoch, batch):
-        return {"square": (weight * parts[batch]).square().sum()}
-
-    record = run(weight, losses, max_epochs=1, n_batches=2, accumulate=True)
-    mean = 0.5 * sum(2 * np.array([3.0, -2.0]) * part.numpy() ** 2 for part in parts)
-    np.testing.assert_allclose(weight.detach(), np.array([3.0, -2.0]) - 0.1 * mean, rtol=1e-6)
-    assert record.losses["square"] == [pytest.approx((9 + 64) / 2)]
-
-
 @pytest.mark.parametrize("shown", [True, False, None])
 def test_progress_bar_with_the_loss(weight, shown, capsys, monkeypatch):
     # else it is drawn every tenth of a second

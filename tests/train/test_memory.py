@@ -105,8 +105,8 @@ class TestModels:
         # what was asked for stays told as it was
         assert record["config"]["batch_size"] is None
 
-    @pytest.mark.parametrize("model", ["semst", "scllm_dsc"])
-    def test_out_of_memory_once(self, model, tissue, monkeypatch, caplog):
+    @pytest.mark.parametrize(("model", "preset"), [("semst", "default"), ("semst", "paper"), ("scllm_dsc", "default")])
+    def test_out_of_memory_once(self, model, preset, tissue, monkeypatch, caplog):
         from semtx.models._scllm_dsc_training import ScLLMDSCObjective
         from semtx.models._semst_training import SemSTObjective
 
@@ -121,9 +121,9 @@ class TestModels:
             return forward(self, *args)
 
         monkeypatch.setattr(objective, "forward", failing)
-        getattr(st.tl, model)(tissue, 4, max_epochs=3, accelerator="cpu")
+        getattr(st.tl, model)(tissue, 4, preset=preset, max_epochs=3, accelerator="cpu")
         record = tissue.uns[model]
-        assert "batches of half the size, 2 in each epoch" in record["memory"]["halved"]
+        assert "half as many rows at a time" in record["memory"]["halved"]
         assert np.isfinite(record["losses"]["total"]).all()
         assert any("memory ran out" in entry.message for entry in caplog.records)
 

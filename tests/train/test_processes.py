@@ -44,7 +44,7 @@ def test_two_processes_end_where_one_does(tmp_path):
         np.testing.assert_allclose(first[name] / scale, expected / scale, atol=2e-4, err_msg=name)
     # one of them wrote the checkpoints
     written = sorted(path.relative_to(tmp_path / "checkpoints").as_posix() for path in tmp_path.rglob("*.safetensors"))
-    assert written == [f"{name}/training.safetensors" for name in ("batches", "convolutions", "patches")]
+    assert written == [f"{name}/training.safetensors" for name in ("batches", "convolutions", "parts", "patches")]
 
 
 class TestWithoutALauncher:

@@ -65,9 +65,10 @@ class SemSTConfig:
         agree: closed forms of ``"propagated"`` that read fewer, as many and more components, from ``n_rings`` and from
         one ring more.
     max_epochs, learning_rate, weight_decay, batch_size
-        Training. At most ``batch_size`` observations enter a step, all for ``None``. With graph convolutions or the spatial
-        term a step is of patches of the spatial graph, about so many observations in all; the convolutions read all
-        neighbours of these, two steps away, so that each embedding is that of the full batch.
+        Training. At most ``batch_size`` observations enter a step of ``"propagated"``, all for ``None``; with the spatial
+        term, patches of the spatial graph of about so many in all. A step of ``"convolution"`` is of all observations:
+        ``batch_size`` of them are encoded at a time, from all their neighbours two steps away, again in the backward pass,
+        with the result of all at once.
     """
 
     n_top_genes: int = 3000

@@ -8,7 +8,7 @@ from scipy import sparse
 from torch import nn
 
 from semtx.graphs import binary
-from semtx.models._semst_batches import InputRows
+from semtx.models._semst_batches import InParts, InputRows
 from semtx.models._semst_preprocessing import csr_tensor, tensor
 from semtx.nn import SemSTInputs, correlation_reduction, spatial_regularization
 from semtx.nn._batch_norm import BatchNorm
@@ -46,7 +46,7 @@ class SemSTObjective(nn.Module):
     def forward(self, step: Step) -> dict[str, Tensor]:
         """Return reconstruction, and where they have a weight correlation reduction and spatial regularisation."""
         config = self.config
-        z, spatial, feature = self.network(step.inputs)
+        z, spatial, feature = step.inputs.outputs(self.network)
         zinb = self.network.decoder.loss(
             z, step.target, size_factors=step.size_factors, genes=step.genes, ridge=config.zinb_ridge
         )
@@ -83,7 +83,7 @@ class Step(NamedTuple):
     batch, share
         The observations, and which of them are this process's.
     inputs, target, size_factors
-        What the network reads, what its decoder reconstructs, and the size factors, all of this process's rows.
+        What the network reads, some rows at a time, what its decoder reconstructs, and the size factors, all of this process's rows.
     genes
         Genes decoded, or ``None`` for all.
     edges
@@ -96,7 +96,7 @@ class Step(NamedTuple):
 
     batch: Batch
     share: Share
-    inputs: SemSTInputs
+    inputs: InParts
     target: Tensor
     size_factors: Tensor | None
     genes: Tensor | None
@@ -132,11 +132,11 @@ def train_network(
     target
         What the decoder reconstructs, CSR, shape (n, n_genes).
     graph
-        Spatial graph, for the spatial term and for batches of graph convolutions.
+        Spatial graph, for the spatial term.
     fabric, show_progress_bar, checkpoint
         As in :func:`semtx.train.fit`.
     random_state
-        Seed of the patches that batches of graph convolutions are made of.
+        Seed of the patches that batches with the spatial term are made of.
     """
     factors = _size_factors(target) if config.target == "counts" else None
     if factors is not None and config.decoder_hidden_dim is None:
@@ -162,9 +162,7 @@ def train_network(
             show_progress_bar=show_progress_bar,
             checkpoint=checkpoint,
             module=objective,
-            halve=steps.batches.halve,
-            # the authors' epochs are single steps of all observations
-            accumulate=config.encoder == "convolution",
+            halve=steps.halve,
         )
     finally:
         for module in network.modules():
@@ -189,63 +187,68 @@ class _Steps:
         self._n, self._n_genes = target.shape
         self._n_decoded = config.n_decoded_genes or self._n_genes
         self._edges = binary(graph) if config.spatial_weight else None
-        in_patches = config.encoder == "convolution" or config.spatial_weight > 0
-        self.batches = Batches(self._n, config.batch_size, graph if in_patches else None, random_state)
-        self._rows = InputRows(inputs)
+        # the authors' epochs are single steps of all observations: those of convolutions stay so, and a batch is what is
+        # encoded at a time
+        at_a_time, batch_size = config.batch_size, None
+        if config.encoder == "propagated":
+            at_a_time, batch_size = None, config.batch_size
+        self.batches = Batches(self._n, batch_size, None if self._edges is None else graph, random_state)
+        self._at_a_time = None if at_a_time is None or at_a_time >= self._n else at_a_time
+        self._inputs = InputRows(inputs)
         # the one step of a full batch is the same in each epoch, but for the genes
-        self._whole: tuple[Share, SemSTInputs, Tensor | None, Tensor | None] | None = None
-        self._all_inputs = inputs
+        self._whole: tuple[Share, InParts, Tensor | None, Tensor | None] | None = None
 
     def draw(self, number: int) -> Step:
         """Return a step of an epoch."""
-        fabric, device = self._fabric, self._fabric.device
+        device = self._fabric.device
         batch = self.batches.draw(number)
         genes = None
         if self._n_decoded < self._n_genes:
             genes = torch.randperm(self._n_genes)[: self._n_decoded].sort().values
-        if batch.rows is None:
-            if self._whole is None:
-                self._whole = self._full_batch()
-            share, inputs, target, edges = self._whole
-            rows = torch.arange(self._n)[share.rows]
-        else:
+        if self._whole is None or batch.rows is not None:
             self._whole = None
-            share = Share(len(batch.rows), fabric.global_rank, fabric.world_size)
-            rows = batch.rows[share.rows]
-            inputs, target = self._rows.of(rows).to(device), None
-            edges = None
-            if self._edges is not None:
-                chosen = batch.rows.numpy()
-                edges = csr_tensor(sparse.csr_matrix(self._edges[chosen][:, chosen])).to(device)
-        if target is None or genes is not None:
+            made = self._step_of(batch.rows, all_genes=genes is None)
+            self._whole = made if batch.rows is None else None
+        else:
+            made = self._whole
+        share, inputs, target, edges = made
+        rows = (torch.arange(self._n) if batch.rows is None else batch.rows)[share.rows]
+        if target is None:
             target = _dense_part(self._target, None if len(rows) == self._n else rows, genes).to(device)
         weight = 1.0
         if batch.rows is not None and batch.patch is not None:
             # patches differ in size: the sum over the batch by the share of patches that was drawn
             weight = len(batch.rows) * batch.n_patches / (self._n * batch.n_chosen)
-        return Step(
-            batch,
-            share,
-            inputs,
-            target,
-            None if self._factors is None else self._factors[rows].to(device),
-            None if genes is None else genes.to(device),
-            edges,
-            weight,
-            self._n,
-            0 if self._edges is None else self._edges.nnz,
-        )
+        factors = None if self._factors is None else self._factors[rows].to(device)
+        on_device = None if genes is None else genes.to(device)
+        n_edges = 0 if self._edges is None else self._edges.nnz
+        return Step(batch, share, inputs, target, factors, on_device, edges, weight, self._n, n_edges)
 
-    def _full_batch(self) -> tuple[Share, SemSTInputs, Tensor | None, Tensor | None]:
-        fabric = self._fabric
-        share = Share(self._n, fabric.global_rank, fabric.world_size)
-        rows = torch.arange(self._n)[share.rows]
-        alone = fabric.world_size == 1
-        inputs = (self._all_inputs if alone else self._rows.of(rows)).to(fabric.device)
-        target = self._target if alone else self._target[rows.numpy()]
-        whole = csr_tensor(target).to(fabric.device) if self._n_decoded >= self._n_genes else None
-        edges = None if self._edges is None else csr_tensor(self._edges).to(fabric.device)
-        return share, inputs, whole, edges
+    def halve(self) -> int:
+        """Take half as many rows at a time and return the number of batches; 0 where they are too few."""
+        self._whole = None
+        if not self._inputs.convolved:
+            return self.batches.halve()
+        at_a_time = (self._at_a_time or self._n) // 2
+        if at_a_time < 2:
+            return 0
+        self._at_a_time = at_a_time
+        return 1
+
+    def _step_of(self, rows: Tensor | None, *, all_genes: bool) -> tuple[Share, InParts, Tensor | None, Tensor | None]:
+        """Return what a step is of; its target where it is sparse, of all observations and genes."""
+        fabric, edges, target = self._fabric, self._edges, None
+        share = Share(self._n if rows is None else len(rows), fabric.global_rank, fabric.world_size)
+        if rows is not None and edges is not None:
+            chosen = rows.numpy()
+            edges = sparse.csr_matrix(edges[chosen][:, chosen])
+        own = None
+        if rows is not None or fabric.world_size > 1:
+            own = (torch.arange(self._n) if rows is None else rows)[share.rows]
+        if rows is None and all_genes:
+            target = csr_tensor(self._target if own is None else self._target[own.numpy()]).to(fabric.device)
+        inputs = InParts(self._inputs, own, self._at_a_time, fabric.device)
+        return share, inputs, target, None if edges is None else csr_tensor(edges).to(fabric.device)
 
 
 def bytes_of_training(
@@ -262,12 +265,11 @@ def bytes_of_training(
     of_row = 2 * width + 12 * config.latent_dim + 4 * (config.decoder_hidden_dim or 0)
     if config.encoder == "propagated":
         return made + _NUMBER * rows * (2 * inputs.x.shape[1] + of_row)
-    # each convolution of each view keeps its hidden layer; of a batch it reads up to all observations around
-    of_row += 3 * config.hidden_dim
-    made += _NUMBER * (n * 6 * config.hidden_dim + rows * of_row)
-    if rows < n:
-        made += 2 * _ENTRY * inputs.x.values().numel()
-    return made
+    # the step is of all rows, and what is encoded at a time reads up to all of them: in each view its product with the
+    # weights, and the hidden layer with its gradient; of all at a time both views keep theirs
+    layers = 6 if rows == n else 3
+    made += _NUMBER * n * (of_row + 3 * config.hidden_dim + layers * config.hidden_dim)
+    return made if rows == n else made + _ENTRY * inputs.x.values().numel()
 
 
 def _size_factors(counts: sparse.csr_matrix) -> Tensor:

@@ -88,8 +88,8 @@ class Batches:
     def _resize(self, size: int | None) -> None:
         self.n_batches = 1 if size is None else math.ceil(self._n / size)
         if self._graph is not None and not self.full:
-            of_one = max(1, self._n // (self.n_batches * _PATCHES))
-            self._patch = patches(self._graph, of_one, self._random_state)
+            # as many in each batch
+            self._patch = patches(self._graph, min(self.n_batches * _PATCHES, self._n), self._random_state)
             self._n_patches = int(self._patch.max()) + 1
             # two patches in each batch at least, as pairs of different ones stand for most pairs
             self.n_batches = max(1, min(self.n_batches, self._n_patches // 2))

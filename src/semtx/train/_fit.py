@@ -77,7 +77,6 @@ def fit(
     module: nn.Module | None = None,
     state: dict[str, Tensor] | None = None,
     halve: Callable[[], int] | None = None,
-    accumulate: bool = False,
 ) -> TrainingRecord:
     """Minimise a weighted sum of losses for a fixed number of epochs or until it no longer falls.
 
@@ -104,10 +103,8 @@ def fit(
         Where the training is written after epochs and goes on from, its weights, and what else ``losses`` and
         ``after_epoch`` carry from one epoch to the next.
     halve
-        Makes batches of half the size and returns how many there are, 0 where they cannot be smaller. Called where memory
+        Makes steps of half the size and returns how many there are, 0 where they cannot be smaller. Called where memory
         runs out for the first time; the epoch then starts anew. Several processes, of which only one may lack memory, end.
-    accumulate
-        Update once in an epoch, by the mean gradient of its batches, as a full batch does; else after each batch.
 
     Raises
     ------
@@ -141,11 +138,9 @@ def fit(
         values = losses(epoch, batch)
         total = sum((weights[name] * value for name, value in values.items()), start=torch.zeros(()))
         numbers = _numbers(values, total, epoch, fabric)
-        if batch == 0 or not accumulate:
-            optimizer.zero_grad()
-        fabric.backward(total / n_batches if accumulate else total)
-        if batch + 1 == n_batches or not accumulate:
-            optimizer.step()
+        optimizer.zero_grad()
+        fabric.backward(total)
+        optimizer.step()
         return numbers
 
     try:
@@ -161,7 +156,7 @@ def fit(
                 # out of the handler, whose traceback holds on to the tensors of the step
                 _free(optimizer)
                 n_batches, halve = fewer, None
-                told = f"memory ran out in epoch {epoch}: batches of half the size, {n_batches} in each epoch"
+                told = f"memory ran out in epoch {epoch}; it goes on with half as many rows at a time"
                 logger.warning("%s: %s", description, told)
                 record.memory["halved"] = told
                 batches = [step(epoch, batch) for batch in range(n_batches)]
