@@ -19,6 +19,9 @@ def settings(monkeypatch):
 def test_defaults(settings):
     assert settings.verbosity == "warning"
     assert settings.accelerator == "auto"
+    assert settings.devices == 1
+    assert settings.precision == "32-true"
+    assert settings.deterministic is False
     assert settings.n_jobs == -1
     assert settings.datasetdir == settings.cachedir / "datasets"
 
@@ -31,6 +34,10 @@ def test_defaults(settings):
         ("SEMTX_VERBOSITY", "info", "verbosity", "info"),
         ("SEMTX_VERBOSITY", "3", "verbosity", "hint"),
         ("SEMTX_ACCELERATOR", "cpu", "accelerator", "cpu"),
+        ("SEMTX_DEVICES", "2", "devices", 2),
+        ("SEMTX_PRECISION", "bf16-mixed", "precision", "bf16-mixed"),
+        ("SEMTX_DETERMINISTIC", "True", "deterministic", True),
+        ("SEMTX_DETERMINISTIC", "0", "deterministic", False),
         ("SEMTX_N_JOBS", "2", "n_jobs", 2),
     ],
 )
@@ -104,6 +111,13 @@ def test_accelerators(settings, value):
         ("verbosity", True),
         ("verbosity", None),
         ("accelerator", None),
+        ("devices", 0),
+        ("devices", "2"),
+        ("devices", True),
+        ("precision", "bf16"),
+        ("precision", 16),
+        ("deterministic", 1),
+        ("deterministic", "yes"),
         ("n_jobs", 0),
         ("n_jobs", -2),
         ("n_jobs", 1.5),
@@ -142,4 +156,7 @@ def test_override_with_one_wrong_value_changes_nothing(settings):
 
 def test_repr_names_every_setting(settings):
     text = repr(settings)
-    assert all(f"{name} = " in text for name in ("cachedir", "datasetdir", "verbosity", "accelerator", "n_jobs"))
+    assert all(
+        f"{name} = " in text
+        for name in ("cachedir", "datasetdir", "verbosity", "accelerator", "devices", "precision", "n_jobs")
+    )

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 VERBOSITIES = ("error", "warning", "info", "hint", "debug")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
-_NAMES = ("cachedir", "datasetdir", "verbosity", "accelerator", "n_jobs")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+_NAMES = ("cachedir", "datasetdir", "verbosity", "accelerator", "devices", "precision", "deterministic", "n_jobs")
+_WORDS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def _default_cachedir() -> Path:
@@ -37,6 +39,15 @@ class Settings:
     accelerator
         Device used where a function's ``accelerator`` is ``None``: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"`` or
         ``"mps"`` (``SEMTX_ACCELERATOR``; ``"auto"``, which never chooses ``"mps"``).
+    devices
+        Processes on each machine that share a training where a function's ``devices`` is ``None``; more than one take a
+        launcher such as ``torchrun`` (``SEMTX_DEVICES``; 1).
+    precision
+        Numbers that networks are trained with, in the names of Lightning Fabric: ``"32-true"``, ``"bf16-mixed"`` or
+        ``"16-mixed"`` (``SEMTX_PRECISION``; ``"32-true"``).
+    deterministic
+        Whether networks are trained with deterministic algorithms only, which on a GPU are slower; an operation that has
+        none raises (``SEMTX_DETERMINISTIC``; ``False``).
     n_jobs
         Threads of the steps that run in parallel on the CPU: linear algebra, clustering, neighbours, training; -1 leaves
         it to the libraries, which take all cores or what ``OMP_NUM_THREADS`` says (``SEMTX_N_JOBS``; -1).
@@ -52,6 +63,9 @@ class Settings:
     cachedir: Path
     verbosity: str
     accelerator: str
+    devices: int
+    precision: str
+    deterministic: bool
     n_jobs: int
 
     def __init__(self) -> None:
@@ -65,7 +79,16 @@ class Settings:
         ValueError
             The value of an environment variable is not allowed; nothing is changed.
         """
-        defaults = {"cachedir": "", "datasetdir": None, "verbosity": "warning", "accelerator": "auto", "n_jobs": -1}
+        defaults = {
+            "cachedir": "",
+            "datasetdir": None,
+            "verbosity": "warning",
+            "accelerator": "auto",
+            "devices": 1,
+            "precision": "32-true",
+            "deterministic": False,
+            "n_jobs": -1,
+        }
         values = {name: self._from_environment(name, default) for name, default in defaults.items()}
         values["cachedir"] = values["cachedir"] or _default_cachedir()
         for name, value in values.items():
@@ -76,8 +99,13 @@ class Settings:
         text = os.environ.get(variable, "").strip()
         if not text:
             return default
+        value: Any = text
+        if name in {"n_jobs", "devices"} and text.removeprefix("-").isdecimal():
+            value = int(text)
+        elif name == "deterministic":
+            value = _WORDS.get(text.lower(), text)
         try:
-            return self._checked(name, int(text) if name == "n_jobs" and text.removeprefix("-").isdecimal() else text)
+            return self._checked(name, value)
         except ValueError as error:
             msg = f"environment variable {variable}={text!r}: {error}; correct or unset it"
             raise ValueError(msg) from None
@@ -126,8 +154,18 @@ class Settings:
             if not isinstance(value, bool) and str(value).isdecimal():
                 value = VERBOSITIES[min(int(value), len(VERBOSITIES) - 1)]
             return _one_of("verbosity", value.lower() if isinstance(value, str) else value, VERBOSITIES)
-        if name == "accelerator":
-            return _one_of("accelerator", value, ACCELERATORS)
+        if name in {"accelerator", "precision"}:
+            return _one_of(name, value, ACCELERATORS if name == "accelerator" else PRECISIONS)
+        if name == "deterministic":
+            if not isinstance(value, bool):
+                msg = f"settings.deterministic must be True or False, got {value!r}"
+                raise ValueError(msg)
+            return value
+        if name == "devices":
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                msg = f"settings.devices must be a positive number of processes, got {value!r}"
+                raise ValueError(msg)
+            return int(value)
         if isinstance(value, bool) or not isinstance(value, Integral) or (value < 1 and value != -1):
             msg = f"settings.n_jobs must be a positive number of threads or -1 for all, got {value!r}"
             raise ValueError(msg)

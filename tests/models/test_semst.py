@@ -303,7 +303,6 @@ class TestConfig:
         ("preset", "change", "message"),
         [
             ("paper", {"expression": "pca"}, "encoder='convolution' and expression='pca' do not go together"),
-            ("paper", {"batch_size": 100}, "encoder='convolution' and batch_size=100 .*use batch_size=None"),
             (
                 "default",
                 {"expression": "scaled"},

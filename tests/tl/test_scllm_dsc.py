@@ -487,7 +487,7 @@ class TestBatches:
 
     def test_of_one_cell(self, cells):
         cells.obs["batch"] = ["alone", *cells.obs["batch"][1:]]
-        with pytest.raises(ValueError, match=r"batch 'alone' of adata\.obs\['batch'\] has one cell.*join it"):
+        with pytest.raises(ValueError, match=r"batch 'alone' of adata\.obs\['batch'\] has one observation.*join it"):
             run(cells, batch_key="batch")
 
     def test_unused_categories_are_no_batches(self, cells):
@@ -496,7 +496,9 @@ class TestBatches:
 
     def test_missing(self, cells):
         cells.obs["batch"] = cells.obs["batch"].where(np.arange(300) > 2)
-        with pytest.raises(ValueError, match=r"adata\.obs\['batch'\] has 3 missing values; every cell needs a batch"):
+        with pytest.raises(
+            ValueError, match=r"adata\.obs\['batch'\] has 3 missing values; every observation needs a batch"
+        ):
             run(cells, batch_key="batch")
 
 

@@ -158,6 +158,30 @@ class TestSections:
         assert "join different sections; they are not used" in capsys.readouterr().err
         assert got.uns["semst"]["graph"]["n_components"] >= 2
 
+    def test_batch_key_takes_a_shift_between_sections_away(self, sections):
+        generator = np.random.default_rng(0)
+        factors = np.exp(generator.normal(0, 0.7, sections.n_vars))
+        counts, second = sections.X.tocsr(), sections.obs["library_id"].cat.codes.to_numpy() == 1
+        rows = np.repeat(second, np.diff(counts.indptr))
+        drawn = generator.poisson(counts.data * factors[counts.indices])
+        counts.data = np.where(rows, drawn, counts.data).astype(np.float32)
+        counts.eliminate_zeros()
+        sections.X = counts
+        scores = {
+            key: adjusted_rand_score(
+                sections.obs["ground_truth"],
+                run(sections, library_key="library_id", batch_key=key, max_epochs=20).obs["semst"],
+            )
+            for key in (None, "library_id")
+        }
+        assert scores["library_id"] > scores[None] + 0.2
+
+    def test_batch_key_with_what_it_does_not_go_together(self, sections):
+        with pytest.raises(ValueError, match="use the default preset, or leave batch out"):
+            run(sections, preset="paper", batch_key="library_id")
+        with pytest.raises(ValueError, match="store_modulation=True and batch_key"):
+            run(sections, store_modulation=True, batch_key="library_id")
+
     def test_missing_section(self, sections):
         sections.obs["library_id"] = sections.obs["library_id"].where(np.arange(300) != 4)
         with pytest.raises(ValueError, match="has 1 missing values; every spot needs a section"):

@@ -130,6 +130,49 @@ def test_an_interruption_gets_through_and_frees_memory(weight, error):
     assert [ref() for ref in held] == [None, None]
 
 
+class TestOutOfMemory:
+    @staticmethod
+    def losses_of(weight, failing: list[tuple[int, int]], error: Exception, seen: list):
+        def losses(epoch, batch):
+            seen.append((epoch, batch))
+            if seen.count((epoch, batch)) == 1 and (epoch, batch) in failing:
+                raise error
+            return {"square": weight.square().sum()}
+
+        return losses
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            MemoryError(),
+            torch.cuda.OutOfMemoryError("CUDA out of memory"),
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        ],
+    )
+    def test_the_first_halves_the_batches_and_training_goes_on(self, weight, error, caplog):
+        seen: list = []
+        record = run(weight, self.losses_of(weight, [(1, 0)], error, seen), max_epochs=3, halve=lambda: 2)
+        assert seen == [(0, 0), (1, 0), (1, 0), (1, 1), (2, 0), (2, 1)]
+        assert len(record.losses["square"]) == 3
+        assert record.stop_reason == "all 3 epochs done"
+        assert record.memory["halved"].startswith("memory ran out in epoch 1")
+        assert "memory ran out in epoch 1" in caplog.text
+
+    def test_the_second_ends_it(self, weight):
+        losses = self.losses_of(weight, [(0, 0), (1, 1)], MemoryError("again"), [])
+        with pytest.raises(MemoryError, match="again"):
+            run(weight, losses, halve=lambda: 2)
+
+    def test_so_does_one_where_batches_cannot_be_smaller(self, weight):
+        for halve in (None, lambda: 0):
+            with pytest.raises(MemoryError):
+                run(weight, self.losses_of(weight, [(0, 0)], MemoryError(), []), halve=halve)
+
+    def test_other_errors_are_not_caught(self, weight):
+        with pytest.raises(RuntimeError, match="shapes"):
+            run(weight, self.losses_of(weight, [(0, 0)], RuntimeError("shapes"), []), halve=lambda: 2)
+
+
 @pytest.mark.parametrize("shown", [True, False, None])
 def test_progress_bar_with_the_loss(weight, shown, capsys, monkeypatch):
     # else it is drawn every tenth of a second

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from semtx._lazy import attach
 
 if TYPE_CHECKING:
-    from semtx.models._scllm_dsc import ScLLMDSC, ScLLMDSCResult
+    from semtx.models._scllm_dsc import ScLLMDSC
     from semtx.models._scllm_dsc_config import SCLLM_DSC_PRESETS, ScLLMDSCConfig
+    from semtx.models._scllm_dsc_result import ScLLMDSCResult
     from semtx.models._semst import SemST
     from semtx.models._semst_config import SEMST_PRESETS, SemSTConfig
 
@@ -28,7 +29,7 @@ __getattr__, __dir__ = attach(
     SCLLM_DSC_PRESETS="_scllm_dsc_config",
     ScLLMDSC="_scllm_dsc",
     ScLLMDSCConfig="_scllm_dsc_config",
-    ScLLMDSCResult="_scllm_dsc",
+    ScLLMDSCResult="_scllm_dsc_result",
     SEMST_PRESETS="_semst_config",
     SemST="_semst",
     SemSTConfig="_semst_config",

@@ -11,7 +11,7 @@ from scipy import sparse
 from semtx._counts import normalize_rows, scale_entries, standard_deviations
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 _CLIP = 10.0
 
@@ -79,6 +79,48 @@ class PrincipalComponents:
     def transform(self, x: sparse.csr_matrix | NDArray[np.floating]) -> NDArray[np.float32]:
         """Return shape (n, n_components)."""
         return np.asarray(x @ self.components.T - self.mean @ self.components.T, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class BatchMeans:
+    """Means of each batch, which centring takes away: what batches differ in on average, and nothing else.
+
+    Attributes
+    ----------
+    means
+        Shape (n_batches, d).
+    """
+
+    means: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, x: NDArray[np.floating], codes: NDArray[np.integer]) -> BatchMeans:
+        """Measure the means; ``codes`` number the batch of each row from 0, none of them empty."""
+        return cls(np.stack([x[codes == code].mean(axis=0) for code in range(codes.max() + 1)]).astype(np.float32))
+
+    def centred(self, x: NDArray[np.float32], codes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the rows less the mean of their batch; rows of a batch that was not measured, -1, less their own mean."""
+        means, new = self.means, codes < 0
+        if new.any():
+            means = np.vstack([means, x[new].mean(axis=0)])
+        return x - means[codes]
+
+
+def batch_codes(batch: ArrayLike | None, n: int) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the names of the batches, none where there is but one, and the number of each row's."""
+    if batch is None:
+        return [], np.zeros(n, dtype=np.int64)
+    names, codes = np.unique(np.asarray(batch).astype(str), return_inverse=True)
+    return (names.tolist(), codes.astype(np.int64)) if len(names) > 1 else ([], np.zeros(n, dtype=np.int64))
+
+
+def known_codes(names: list[str], batch: ArrayLike | None, n: int) -> NDArray[np.int64]:
+    """Return the number of each row's batch among those of the training, -1 for others and where ``batch`` is not given."""
+    if not names:
+        return np.zeros(n, dtype=np.int64)
+    number = {name: code for code, name in enumerate(names)}
+    given = [""] * n if batch is None else np.asarray(batch).astype(str)
+    return np.array([number.get(str(name), -1) for name in given], dtype=np.int64)
 
 
 def log_normalized(counts: sparse.csr_matrix, library_sizes: NDArray[np.floating] | None = None) -> sparse.csr_matrix:

@@ -98,7 +98,7 @@ def modulate_embedding(
     fusion, max_scale, n_components, max_epochs, learning_rate, random_state, accelerator, show_progress_bar
         As in :func:`semtx.tl.modulate`.
     """
-    fabric = make_fabric(accelerator)
+    fabric = make_fabric(accelerator, 1)
     embedding = np.asarray(z, dtype=np.float64)
     mean, spread = embedding.mean(axis=0), spread_of_columns(embedding)
     task = _Task.make((embedding - mean) / spread, semantics, graph, n_components, random_state)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -11,6 +11,7 @@ from semtx._threads import limit_threads
 from semtx.models._checks import check_cells, check_gene_names, explain_divergence
 from semtx.models._clustering import choose_n_clusters, cluster_embedding
 from semtx.models._consensus import Consensus
+from semtx.models._expression import batch_codes, known_codes
 from semtx.models._scllm_dsc_clusters import (
     Centers,
     assigned,
@@ -24,11 +25,12 @@ from semtx.models._scllm_dsc_clusters import (
 )
 from semtx.models._scllm_dsc_config import SCLLM_DSC_PRESETS, ScLLMDSCConfig
 from semtx.models._scllm_dsc_preprocessing import ScLLMDSCPreprocessing
+from semtx.models._scllm_dsc_result import ScLLMDSCResult
 from semtx.models._scllm_dsc_start import cut_graphs, warm_start_autoencoder, warm_start_heads
-from semtx.models._scllm_dsc_training import joined_record, train_network
+from semtx.models._scllm_dsc_training import bytes_of_training, joined_record, train_network
 from semtx.models._storage import read_model, under, write_model
 from semtx.nn import ScLLMDSCNetwork, ScLLMDSCViews
-from semtx.train import Checkpoint, TrainingRecord, digest, make_fabric
+from semtx.train import Checkpoint, TrainingRecord, deterministic, digest, make_fabric, plan_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,29 +42,6 @@ if TYPE_CHECKING:
 
 # of Leiden, which tells how many clusters there are
 _RESOLUTIONS = {"consensus": 0.8, "leiden": 1.0}
-
-
-@dataclass
-class ScLLMDSCResult:
-    """What :class:`ScLLMDSC` says of cells.
-
-    Attributes
-    ----------
-    labels
-        Clusters from 0, the largest of the training first, shape (n,).
-    proba
-        Soft assignments, rows sum to 1, shape (n, n_clusters).
-    fused, structure
-        Embeddings, shape (n, projection_dim).
-    text
-        Text view, shape (n, projection_dim), or ``None`` without semantics.
-    """
-
-    labels: NDArray[np.int64]
-    proba: NDArray[np.float32]
-    fused: NDArray[np.float32]
-    structure: NDArray[np.float32]
-    text: NDArray[np.float32] | None
 
 
 @dataclass
@@ -86,7 +65,7 @@ class ScLLMDSC:
         Settings; the ``default`` preset where absent.
     random_state
         Seed of everything random: the same seed on the same CPU gives the same result.
-    accelerator
+    accelerator, devices, precision
         As in :func:`semtx.tl.scllm_dsc`.
 
     Attributes
@@ -114,11 +93,19 @@ class ScLLMDSC:
     """
 
     def __init__(
-        self, config: ScLLMDSCConfig | None = None, *, random_state: int = 0, accelerator: str | None = None
+        self,
+        config: ScLLMDSCConfig | None = None,
+        *,
+        random_state: int = 0,
+        accelerator: str | None = None,
+        devices: int | None = None,
+        precision: str | None = None,
     ) -> None:
         self.config = SCLLM_DSC_PRESETS["default"] if config is None else config
         self.random_state = random_state
         self.accelerator = accelerator
+        self.devices = devices
+        self.precision = precision
         self.record = TrainingRecord()
         self.report: dict[str, Any] = {}
         self.result: ScLLMDSCResult | None = None
@@ -175,8 +162,8 @@ class ScLLMDSC:
         """
         config = self.config
         self._check_cells(x, gene_vectors, semantics, library_sizes, batch)
-        names, codes = _batches(batch, x.shape[0])
-        fabric = make_fabric(self.accelerator)
+        names, codes = batch_codes(batch, x.shape[0])
+        fabric = make_fabric(self.accelerator, self.devices, self.precision)
         saved = None
         if checkpoint is not None:
             given = {"x": x, "gene_vectors": gene_vectors, "semantics": semantics, "library_sizes": library_sizes}
@@ -184,7 +171,7 @@ class ScLLMDSC:
             digests = {name: digest(value) for name, value in {**given, "batch": codes}.items()}
             saved = Checkpoint(checkpoint, {**asdict(config), **asked, **digests})
         try:
-            with torch.random.fork_rng(), limit_threads():
+            with torch.random.fork_rng(), limit_threads(), deterministic():
                 torch.manual_seed(self.random_state)
                 preprocessing, cells = ScLLMDSCPreprocessing.fit(
                     config, x, library_sizes, codes, gene_vectors, semantics, self.random_state
@@ -196,12 +183,23 @@ class ScLLMDSC:
                     "n_batches": len(names),
                 }
                 network = self._make_network(shape)
+                n_text = sum(preprocessing.text_widths)
+                plan = plan_memory(
+                    lambda rows: bytes_of_training(rows, config, network, int(x.shape[1]), n_text),
+                    len(cells),
+                    config.batch_size,
+                    fabric,
+                    "scLLM-DSC",
+                )
+                if plan.device != fabric.device.type:
+                    fabric = make_fabric(plan.device, 1, self.precision)
+                planned = replace(config, batch_size=plan.batch_size)
                 graphs = cut_graphs(cells, config, fabric.device, self.random_state)
                 if config.encoder == "residual":
                     warm_start_autoencoder(network, cells, self.random_state)
                 first = train_network(
                     network,
-                    config,
+                    planned,
                     cells,
                     fabric,
                     cut_graph=graphs,
@@ -213,7 +211,7 @@ class ScLLMDSC:
                 centers, report = self._start_centers(views_of(network, cells), n_clusters, resolution)
                 second = train_network(
                     network,
-                    config,
+                    planned,
                     cells,
                     fabric,
                     cut_graph=graphs,
@@ -229,6 +227,7 @@ class ScLLMDSC:
             raise FloatingPointError(msg) from error
         # all at the end: where a fit fails, the one before it stays whole
         self.record = joined_record(first, second)
+        self.record.memory = {**plan.as_dict(), **self.record.memory}
         self.gene_names = None if gene_names is None else list(gene_names)
         self._shape, self._fitted, self.report = shape, fitted, report
         self.result = self._result(views, labels)
@@ -265,11 +264,7 @@ class ScLLMDSC:
         # clusters take two cells, but one can be assigned to them
         self._check_cells(x, None, semantics, library_sizes, batch, least=1)
         self._check(x, semantics, gene_names)
-        number = {name: code for code, name in enumerate(fitted.batches)}
-        codes = np.zeros(x.shape[0], dtype=np.int64)
-        if fitted.batches:
-            given = [""] * len(codes) if batch is None else np.asarray(batch).astype(str)
-            codes = np.array([number.get(str(name), -1) for name in given], dtype=np.int64)
+        codes = known_codes(fitted.batches, batch, x.shape[0])
         cells = fitted.preprocessing.cells(x, library_sizes, codes, semantics)
         with limit_threads():
             return self._result(views_of(fitted.network, cells))
@@ -317,7 +312,7 @@ class ScLLMDSC:
         model._shape = description["shape"]
         network = model._make_network(model._shape)
         network.load_state_dict({name: torch.from_numpy(value) for name, value in under(arrays, "network.").items()})
-        device = make_fabric(accelerator).device
+        device = make_fabric(accelerator, 1).device
         centers = {name: Centers(arrays[name], **rest).to(device) for name, rest in description["centers"].items()}
         consensus = under(arrays, "consensus.")
         model._fitted = _Fitted(
@@ -490,11 +485,3 @@ class ScLLMDSC:
         if semantics is not None and semantics.shape[1] != len(means[0]):
             msg = f"the model was trained on {len(means[0])} semantic dimensions, these have {semantics.shape[1]}"
             raise ValueError(msg)
-
-
-def _batches(batch: ArrayLike | None, n: int) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the names of the batches, none where there is but one, and the number of each cell's."""
-    if batch is None:
-        return [], np.zeros(n, dtype=np.int64)
-    names, codes = np.unique(np.asarray(batch).astype(str), return_inverse=True)
-    return (names.tolist(), codes.astype(np.int64)) if len(names) > 1 else ([], np.zeros(n, dtype=np.int64))

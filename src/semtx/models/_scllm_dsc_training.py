@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.nn.functional import mse_loss
 from semtx.models._scllm_dsc_clusters import log_assignments
 from semtx.nn import (
     CutGraph,
+    ScLLMDSCViews,
     assignment_divergence,
     graph_cut,
     info_nce,
@@ -18,7 +20,8 @@ from semtx.nn import (
     student_t,
     variance_hinge,
 )
-from semtx.train import TrainingRecord, fit
+from semtx.nn._info_nce import CHUNK_ENTRIES
+from semtx.train import Batches, Share, TrainingRecord, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,11 +56,20 @@ class ScLLMDSCObjective(nn.Module):
         batch: Tensor,
         graph: CutGraph | None,
         target: Tensor | None = None,
+        share: Share | None = None,
     ) -> dict[str, Tensor]:
-        """Return reconstruction and cut; with centres also clustering and, where there is text, alignment."""
+        """Return reconstruction and cut; with centres also clustering and, where there is text, alignment.
+
+        ``x`` and ``text`` are of the cells of this process, where there are several; the rest is of the whole batch.
+        """
         config = self.config
+        share = Share(len(x)) if share is None else share
         views = self.network(x, None if self.centers is None else text)
-        losses = {"reconstruction": mse_loss(self.network.decode(views.latent, batch), x)}
+        decoded = self.network.decode(views.latent, batch[share.rows])
+        losses = {"reconstruction": share.weight * mse_loss(decoded, x)}
+        # the other losses are of pairs of cells
+        text = None if views.text is None else share.together(views.text)
+        views = ScLLMDSCViews(share.together(views.latent), share.together(views.structure), text)
         if graph is not None:
             losses["cut"] = graph_cut(
                 views.latent, graph, balance=config.cut_balance, orthogonality=config.orthogonality
@@ -128,8 +140,6 @@ def train_network(
     """
     n = len(cells)
     device = fabric.device
-    full = config.batch_size is None or config.batch_size >= n
-    n_batches = 1 if full or config.batch_size is None else math.ceil(n / config.batch_size)
     if centers is None and not config.pretrain_epochs:
         return TrainingRecord(device=str(device), stop_reason="no epochs asked for")
     objective = ScLLMDSCObjective(network, config, centers)
@@ -140,22 +150,29 @@ def train_network(
     objective.train()
     batch = torch.from_numpy(cells.batch)
     everything = np.arange(n)
-    graph = cut_graph(None) if full and config.cut_weight else None
-    whole = (cells.expression(everything).to(device), _to(cells.text_rows(everything), device)) if full else None
-    shuffled = torch.arange(n)
+    batches = Batches(n, config.batch_size)
+
+    def part(rows: NDArray[np.int64]) -> tuple[Share, Tensor, Tensor | None, CutGraph | None]:
+        share = Share(len(rows), fabric.global_rank, fabric.world_size)
+        own = rows[share.rows]
+        graph = cut_graph(None if len(rows) == n else rows) if config.cut_weight else None
+        return share, cells.expression(own).to(device), _to(cells.text_rows(own), device), graph
+
+    # a full batch is the same in each epoch
+    whole = part(everything) if batches.full else None
     # target and labels of the last refresh
     state: dict[str, Tensor] = {}
 
     def losses(epoch: int, number: int) -> dict[str, Tensor]:
-        nonlocal shuffled
+        nonlocal whole
         del epoch
-        if number == 0 and not full:
-            shuffled = torch.randperm(n)
-        rows = everything if full else shuffled.tensor_split(n_batches)[number].sort().values.numpy()
-        x, text = whole or (cells.expression(rows).to(device), _to(cells.text_rows(rows), device))
-        part_graph = graph if full or not config.cut_weight else cut_graph(rows)
-        part_target = state["target"][rows].to(device) if "target" in state else None
-        return objective(x, text, batch[rows].to(device), part_graph, part_target)
+        drawn = batches.draw(number).rows
+        rows = everything if drawn is None else drawn.numpy()
+        if drawn is not None:
+            whole = None
+        share, x, text, graph = whole or part(rows)
+        target = state["target"][rows].to(device) if "target" in state else None
+        return objective(x, text, batch[rows].to(device), graph, target, share)
 
     def refresh(epoch: int) -> str | None:
         if centers is None or (epoch + 1) % config.target_interval:
@@ -182,14 +199,24 @@ def train_network(
         optimizer,
         fabric,
         max_epochs=config.pretrain_epochs if centers is None else config.max_epochs,
-        n_batches=n_batches,
+        n_batches=batches.n_batches,
         after_epoch=refresh,
         description="scLLM-DSC" if centers is not None else "scLLM-DSC, autoencoder",
         show_progress_bar=show_progress_bar,
         checkpoint=checkpoint,
         module=objective,
         state=state,
+        halve=batches.halve,
     )
+
+
+def bytes_of_training(rows: int, config: ScLLMDSCConfig, network: ScLLMDSCNetwork, n_inputs: int, n_text: int) -> int:
+    """Estimate the memory of training with so many cells in a step, beside what is there already."""
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    # expression, its reconstruction and the gradients of both; then each view, hidden layers, and blocks of pairs
+    of_row = 5 * n_inputs + 2 * n_text + 8 * config.hidden_dim + 16 * config.projection_dim
+    pairs = min(rows**2, 4 * CHUNK_ENTRIES)
+    return 4 * (5 * weights + rows * of_row + pairs)
 
 
 def joined_record(first: TrainingRecord, second: TrainingRecord) -> TrainingRecord:
@@ -199,7 +226,9 @@ def joined_record(first: TrainingRecord, second: TrainingRecord) -> TrainingReco
         name: first.losses.get(name, [math.nan] * lengths[0]) + second.losses.get(name, [math.nan] * lengths[1])
         for name in {**first.losses, **second.losses}
     }
-    return TrainingRecord(losses, second.device, second.stop_reason, first.seconds + second.seconds)
+    return replace(
+        second, losses=losses, seconds=first.seconds + second.seconds, memory={**first.memory, **second.memory}
+    )
 
 
 def _to(x: Tensor | None, device: torch.device) -> Tensor | None:

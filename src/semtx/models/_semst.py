@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -8,21 +8,22 @@ import torch
 from scipy import sparse
 
 from semtx.models._checks import check_counts, check_gene_names, check_graph, check_semantics, explain_divergence
+from semtx.models._expression import batch_codes, known_codes
 from semtx.models._read_out import ReadOut, joined
 from semtx.models._reduced_rank import reduced_rank_regression
 from semtx.models._semst_config import SEMST_PRESETS, SemSTConfig
 from semtx.models._semst_preprocessing import SemSTPreprocessing
-from semtx.models._semst_training import train_network
+from semtx.models._semst_training import bytes_of_training, train_network
 from semtx.models._semst_views import closed_form_views
 from semtx.models._storage import read_model, under, write_model
 from semtx.nn import SemSTNetwork
-from semtx.train import Checkpoint, TrainingRecord, digest, make_fabric
+from semtx.train import Checkpoint, TrainingRecord, deterministic, digest, make_fabric, plan_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
     from semtx.nn import SemSTInputs
@@ -37,7 +38,7 @@ class SemST:
         Settings; the ``default`` preset where absent.
     random_state
         Seed of everything random: the same seed on the same CPU gives the same result.
-    accelerator
+    accelerator, devices, precision
         As in :func:`semtx.tl.semst`.
 
     Attributes
@@ -68,14 +69,19 @@ class SemST:
         *,
         random_state: int = 0,
         accelerator: str | None = None,
+        devices: int | None = None,
+        precision: str | None = None,
     ) -> None:
         self.config = SEMST_PRESETS["default"] if config is None else config
         self.random_state = random_state
         self.accelerator = accelerator
+        self.devices = devices
+        self.precision = precision
         self.record = TrainingRecord()
         self.gene_names: list[str] | None = None
         self._fitted: tuple[SemSTPreprocessing, SemSTNetwork] | None = None
         self._shape: dict[str, int] = {}
+        self._batch_names: list[str] = []
 
     @staticmethod
     def spatial_graph(coordinates: NDArray[np.floating], *, n_neighbors: int = 6) -> sparse.csr_matrix:
@@ -91,6 +97,7 @@ class SemST:
         graph: sparse.csr_matrix,
         semantics: NDArray[np.floating] | None = None,
         *,
+        batch: ArrayLike | None = None,
         gene_names: Sequence[str] | None = None,
         show_progress_bar: bool | None = None,
         checkpoint: str | Path | None = None,
@@ -105,6 +112,8 @@ class SemST:
             Spatial graph, CSR, shape (n, n); its diagonal and weights are not used.
         semantics
             Shape (n, d); ``None`` leaves semantics out.
+        batch
+            Batch of each observation, shape (n,): components are centred within batches.
         gene_names
             Names of the genes, checked by :meth:`embed`.
         show_progress_bar
@@ -123,6 +132,7 @@ class SemST:
             counts,
             graph,
             semantics,
+            batch=batch,
             gene_names=gene_names,
             show_progress_bar=show_progress_bar,
             checkpoint=checkpoint,
@@ -135,22 +145,25 @@ class SemST:
         graph: sparse.csr_matrix,
         semantics: NDArray[np.floating] | None,
         *,
+        batch: ArrayLike | None = None,
         gene_names: Sequence[str] | None,
         show_progress_bar: bool | None,
         checkpoint: str | Path | None = None,
     ) -> SemSTInputs:
         """Train, and return what the network read, so that the same observations need not be prepared again."""
         counts, graph, semantics = _checked(counts, graph, semantics)
-        fabric = make_fabric(self.accelerator)
+        batches, codes = self._batches(batch, counts.shape[0])
+        fabric = make_fabric(self.accelerator, self.devices, self.precision)
         saved = None
         if checkpoint is not None:
             inputs_of = {"counts": digest(counts), "graph": digest(graph), "semantics": digest(semantics)}
+            inputs_of["batch"] = digest(codes)
             saved = Checkpoint(checkpoint, {**asdict(self.config), "random_state": self.random_state, **inputs_of})
         preprocessing, expressed, inputs = SemSTPreprocessing.fit(
-            self.config, counts, graph, semantics, self.random_state
+            self.config, counts, graph, semantics, self.random_state, codes if batches else None
         )
         # one stream of random numbers, which leaves torch's global one as it was
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), deterministic():
             torch.manual_seed(self.random_state)
             shape = {
                 "n_inputs": inputs.x.shape[1],
@@ -165,14 +178,24 @@ class SemST:
             else:
                 network = self._make_network(shape)
             target = expressed if self.config.target == "scaled" else counts
+            plan = plan_memory(
+                lambda rows: bytes_of_training(rows, self.config, network, inputs, target),
+                len(counts.indptr) - 1,
+                self.config.batch_size,
+                fabric,
+                "SemST",
+            )
+            if plan.device != fabric.device.type:
+                fabric = make_fabric(plan.device, 1, self.precision)
             try:
                 record = train_network(
                     network,
-                    self.config,
+                    replace(self.config, batch_size=plan.batch_size),
                     inputs,
                     target,
                     graph,
                     fabric,
+                    random_state=self.random_state,
                     show_progress_bar=show_progress_bar,
                     checkpoint=saved,
                 )
@@ -180,10 +203,11 @@ class SemST:
             except FloatingPointError as error:
                 msg = f"{error}; {explain_divergence(counts, semantics, self.config)}"
                 raise FloatingPointError(msg) from error
+        record.memory = {**plan.as_dict(), **record.memory}
         self.record = record
         self.gene_names = None if gene_names is None else list(gene_names)
         self._shape = shape
-        self._fitted = preprocessing, network
+        self._fitted, self._batch_names = (preprocessing, network), batches
         return inputs
 
     def embed(
@@ -192,6 +216,7 @@ class SemST:
         graph: sparse.csr_matrix,
         semantics: NDArray[np.floating] | None = None,
         *,
+        batch: ArrayLike | None = None,
         gene_names: Sequence[str] | None = None,
     ) -> NDArray[np.float32]:
         """Embed observations, new ones too, with the trained weights.
@@ -200,6 +225,8 @@ class SemST:
         ----------
         counts, graph, semantics
             As in :meth:`fit`, with the same genes in the same order.
+        batch
+            As in :meth:`fit`. The observations of a batch that was not seen in training are centred by themselves.
         gene_names
             Names of the genes.
 
@@ -210,7 +237,8 @@ class SemST:
         preprocessing, _ = self._trained()
         counts, graph, semantics = _checked(counts, graph, semantics)
         self._check(counts, semantics, gene_names)
-        return self._embed(preprocessing.inputs(counts, graph, semantics, self.random_state))
+        codes = known_codes(self._batch_names, batch, counts.shape[0])
+        return self._embed(preprocessing.inputs(counts, graph, semantics, self.random_state, codes))
 
     def _embed(self, inputs: SemSTInputs) -> NDArray[np.float32]:
         _, network = self._trained()
@@ -219,22 +247,25 @@ class SemST:
         with torch.no_grad():
             return network(inputs.to(device)).z.cpu().numpy()
 
-    def _views(self, counts: sparse.csr_matrix, graph: sparse.csr_matrix) -> Iterator[NDArray[np.float32]]:
+    def _views(
+        self, counts: sparse.csr_matrix, graph: sparse.csr_matrix, batch: ArrayLike | None = None
+    ) -> Iterator[NDArray[np.float32]]:
         """Yield the embeddings in closed form that are clustered beside the trained one."""
         if self.config.consensus and self.config.cluster_method == "potts":
             preprocessing, _ = self._trained()
-            components = preprocessing.components(counts)
+            components = preprocessing.components(counts, known_codes(self._batch_names, batch, counts.shape[0]))
             yield from closed_form_views(components, graph, self.config, preprocessing.n_rings)
 
     def modulation(
-        self, graph: sparse.csr_matrix, semantics: NDArray[np.floating]
+        self, graph: sparse.csr_matrix, semantics: NDArray[np.floating], *, batch: ArrayLike | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the scales alpha and the shifts beta, each of shape (n, width of the modulated views)."""
         preprocessing, _ = self._trained()
         graph, semantics = sparse.csr_matrix(graph), np.asarray(semantics)
         check_semantics(semantics, graph.shape[0], f"graph of shape {graph.shape}")
         check_graph(graph, len(semantics), f"semantics of shape {semantics.shape}")
-        return self._modulation(preprocessing.semantic_input(graph, semantics))
+        codes = known_codes(self._batch_names, batch, len(semantics))
+        return self._modulation(preprocessing.semantic_input(graph, semantics, codes))
 
     def _modulation(self, semantics: Tensor | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         _, network = self._trained()
@@ -276,6 +307,7 @@ class SemST:
             "random_state": self.random_state,
             "gene_names": self.gene_names,
             "shape": self._shape,
+            "batches": self._batch_names,
             "losses": self.record.losses,
         }
         write_model(folder, arrays, description)
@@ -289,11 +321,24 @@ class SemST:
         model.gene_names = description["gene_names"]
         model.record = TrainingRecord(losses=description["losses"], stop_reason="loaded from disk")
         model._shape = description["shape"]
+        model._batch_names = description.get("batches", [])
         network = model._make_network(model._shape)
         network.load_state_dict({name: torch.from_numpy(value) for name, value in under(arrays, "network.").items()})
-        network.to(make_fabric(accelerator).device)
+        network.to(make_fabric(accelerator, 1).device)
         model._fitted = SemSTPreprocessing.from_arrays(config, under(arrays, "preprocessing.")), network
         return model
+
+    def _batches(self, batch: ArrayLike | None, n: int) -> tuple[list[str], NDArray[np.int64]]:
+        if batch is not None and self.config.expression != "pca":
+            msg = (
+                f"batch centres components of expression, and expression={self.config.expression!r} has none; use the "
+                "default preset, or leave batch out"
+            )
+            raise ValueError(msg)
+        if batch is not None and np.shape(batch) != (n,):
+            msg = f"batch must have shape ({n},), got {np.shape(batch)}"
+            raise ValueError(msg)
+        return batch_codes(batch, n)
 
     def _make_network(self, shape: dict[str, int]) -> SemSTNetwork:
         config = self.config

@@ -65,8 +65,10 @@ class SemSTConfig:
         agree: closed forms of ``"propagated"`` that read fewer, as many and more components, from ``n_rings`` and from
         one ring more.
     max_epochs, learning_rate, weight_decay, batch_size
-        Training. At most ``batch_size`` observations enter a step of ``"propagated"``; graph convolutions take the full
-        batch (``None``).
+        Training. At most ``batch_size`` observations enter a step of ``"propagated"``, all for ``None``; with the spatial
+        term, patches of the spatial graph of about so many in all. A step of ``"convolution"`` is of all observations:
+        ``batch_size`` of them are encoded at a time, from all their neighbours two steps away, again in the backward pass,
+        with the result of all at once.
     """
 
     n_top_genes: int = 3000
@@ -155,11 +157,6 @@ def _incompatible(config: SemSTConfig) -> list[tuple[bool, str, str]]:
             propagated and config.target == "scaled",
             "encoder='propagated' and target='scaled'",
             "the components are no expression to reconstruct; use target='counts'",
-        ),
-        (
-            not propagated and config.batch_size is not None,
-            f"encoder='convolution' and batch_size={config.batch_size}",
-            "graph convolutions take the full batch; use batch_size=None",
         ),
         (
             not propagated and config.consensus,

@@ -8,7 +8,7 @@ import torch
 
 from semtx._settings import settings
 from semtx.graphs import binary, feature_graph, normalize_adjacency, ring_means, rings
-from semtx.models._expression import PrincipalComponents, ScaledExpression, log_normalized
+from semtx.models._expression import BatchMeans, PrincipalComponents, ScaledExpression, log_normalized
 from semtx.models._semst_views import components_of_views
 from semtx.nn import SemSTInputs
 from semtx.nn._sparse import sparse_csr
@@ -33,6 +33,8 @@ class SemSTPreprocessing:
     input_scale: float = 1.0
     semantic_scale: float = 1.0
     n_rings: int = 0
+    batch_means: BatchMeans | None = None
+    semantic_batch_means: BatchMeans | None = None
 
     @classmethod
     def fit(
@@ -42,8 +44,12 @@ class SemSTPreprocessing:
         graph: sparse.csr_matrix,
         semantics: NDArray[np.floating] | None,
         random_state: int,
+        batch: NDArray[np.int64] | None = None,
     ) -> tuple[SemSTPreprocessing, Any, SemSTInputs]:
-        """Fit to the observations the network is trained on; return what they express and its inputs, too."""
+        """Fit to the observations the network is trained on; return what they express and its inputs, too.
+
+        With the number of each observation's batch, components are centred within batches.
+        """
         expression: ScaledExpression | PrincipalComponents
         if config.expression == "scaled":
             expression = ScaledExpression.fit(counts)
@@ -51,7 +57,9 @@ class SemSTPreprocessing:
             n_components = max([config.n_components, *components_of_views(config)])
             expression = PrincipalComponents.fit(log_normalized(counts), n_components, random_state)
         made = cls(config, expression)
-        expressed = x = made.expressed(counts)
+        if batch is not None:
+            made.batch_means = BatchMeans.fit(made.components(counts), batch)
+        expressed = x = made.expressed(counts, batch)
         around: list[sparse.csr_matrix] = []
         if config.encoder == "propagated":
             around = rings(graph, config.n_rings)
@@ -62,18 +70,22 @@ class SemSTPreprocessing:
             x /= made.input_scale
         if semantics is not None and config.n_semantic_components is not None:
             made.semantics = PrincipalComponents.fit(semantics, config.n_semantic_components, random_state)
-            made.semantic_scale = spread_of_columns(made._modulating(around, semantics))
-        return made, expressed, made._inputs(x, graph, around, semantics, random_state)
+        if semantics is not None and batch is not None:
+            made.semantic_batch_means = BatchMeans.fit(made._components_of_semantics(semantics), batch)
+        if made.semantics is not None:
+            made.semantic_scale = spread_of_columns(made._modulating(around, semantics, batch))
+        return made, expressed, made._inputs(x, graph, around, semantics, random_state, batch)
 
-    def expressed(self, counts: sparse.csr_matrix) -> Any:
+    def expressed(self, counts: sparse.csr_matrix, batch: NDArray[np.int64] | None = None) -> Any:
         """Return each observation's own expression: sparse (n, n_genes) if scaled, else components (n, d)."""
         if isinstance(self.expression, ScaledExpression):
             return self.expression.transform(counts)
-        return self.components(counts)[:, : self.config.n_components]
+        return self.components(counts, batch)[:, : self.config.n_components]
 
-    def components(self, counts: sparse.csr_matrix) -> NDArray[np.float32]:
+    def components(self, counts: sparse.csr_matrix, batch: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Return all components that were fitted; the network reads the first of them."""
-        return self.expression.transform(log_normalized(counts))
+        components: NDArray[np.float32] = self.expression.transform(log_normalized(counts))
+        return components if self.batch_means is None else self.batch_means.centred(components, batch)
 
     def inputs(
         self,
@@ -81,17 +93,20 @@ class SemSTPreprocessing:
         graph: sparse.csr_matrix,
         semantics: NDArray[np.floating] | None,
         random_state: int,
+        batch: NDArray[np.int64] | None = None,
     ) -> SemSTInputs:
         """Return what the network reads for these observations, as tensors on the CPU."""
         around = self._rings(graph)
-        x = self.expressed(counts)
+        x = self.expressed(counts, batch)
         if around:
             x = self._propagated(around, x) / self.input_scale
-        return self._inputs(x, graph, around, semantics, random_state)
+        return self._inputs(x, graph, around, semantics, random_state, batch)
 
-    def semantic_input(self, graph: sparse.csr_matrix, semantics: NDArray[np.floating]) -> Tensor:
+    def semantic_input(
+        self, graph: sparse.csr_matrix, semantics: NDArray[np.floating], batch: NDArray[np.int64] | None = None
+    ) -> Tensor:
         """Return the semantics that modulate, shape (n, semantic_dim)."""
-        return tensor(self._modulating(self._rings(graph), semantics))
+        return tensor(self._modulating(self._rings(graph), semantics, batch))
 
     def _inputs(
         self,
@@ -100,14 +115,15 @@ class SemSTPreprocessing:
         around: list[sparse.csr_matrix],
         semantics: NDArray[np.floating] | None,
         random_state: int,
+        batch: NDArray[np.int64] | None,
     ) -> SemSTInputs:
-        meaning = None if semantics is None else tensor(self._modulating(around, semantics))
+        meaning = None if semantics is None else tensor(self._modulating(around, semantics, batch))
         if around:
             return SemSTInputs(tensor(x), meaning)
         how = self.config.normalization
         neighbors = feature_graph(x, self.config.n_feature_neighbors, random_state=random_state, n_jobs=settings.n_jobs)
         return SemSTInputs(
-            tensor(x.toarray()),
+            csr_tensor(x),
             meaning,
             csr_tensor(normalize_adjacency(binary(graph), how)),
             csr_tensor(normalize_adjacency(neighbors, how)),
@@ -122,10 +138,21 @@ class SemSTPreprocessing:
             means = np.hstack([means, *[means[:, -expressed.shape[1] :]] * missing])
         return means
 
-    def _modulating(self, around: list[sparse.csr_matrix], semantics: NDArray[np.floating]) -> NDArray[np.float32]:
+    def _components_of_semantics(self, semantics: NDArray[np.floating]) -> NDArray[np.float32]:
         if self.semantics is not None:
-            semantics = self.semantics.transform(semantics) / self.semantic_scale
-        semantics = np.ascontiguousarray(semantics, dtype=np.float32)
+            return self.semantics.transform(semantics)
+        return np.ascontiguousarray(semantics, dtype=np.float32)
+
+    def _modulating(
+        self,
+        around: list[sparse.csr_matrix],
+        semantics: NDArray[np.floating],
+        batch: NDArray[np.int64] | None,
+    ) -> NDArray[np.float32]:
+        components = self._components_of_semantics(semantics)
+        if self.semantic_batch_means is not None:
+            components = self.semantic_batch_means.centred(components, batch)
+        semantics = np.ascontiguousarray(components / self.semantic_scale, dtype=np.float32)
         if around:
             # the mean over the rings: an observation's own semantics would give away what it expresses
             means = ring_means(around, semantics).reshape(len(semantics), len(around), -1)
@@ -141,6 +168,9 @@ class SemSTPreprocessing:
         named = {f"expression.{name}": value for name, value in vars(self.expression).items()}
         if self.semantics is not None:
             named |= {f"semantics.{name}": value for name, value in vars(self.semantics).items()}
+        for name, means in (("batch_means", self.batch_means), ("semantic_batch_means", self.semantic_batch_means)):
+            if means is not None:
+                named[name] = means.means
         named["input_scale"] = np.asarray(self.input_scale, dtype=np.float64)
         named["semantic_scale"] = np.asarray(self.semantic_scale, dtype=np.float64)
         named["n_rings"] = np.asarray(self.n_rings, dtype=np.int64)
@@ -160,6 +190,7 @@ class SemSTPreprocessing:
             arrays["input_scale"].item(),
             arrays["semantic_scale"].item(),
             arrays["n_rings"].item(),
+            *(BatchMeans(arrays[name]) if name in arrays else None for name in ("batch_means", "semantic_batch_means")),
         )
 
 

@@ -41,7 +41,10 @@ def correlation_reduction(
     >>> float(st.nn.correlation_reduction(view, view))
     0.0
     """
-    cosine = normalize(spatial, dim=0).T @ normalize(feature, dim=0)
+    # under autocast the views may come in half precision, and sums over cells need more
+    precision = torch.promote_types(spatial.dtype, torch.float32)
+    with torch.autocast(spatial.device.type, enabled=False):
+        cosine = normalize(spatial.to(precision), dim=0).T @ normalize(feature.to(precision), dim=0)
     h = cosine.shape[0]
     squares = (cosine - torch.eye(h, dtype=cosine.dtype, device=cosine.device)) ** 2
     if weighting == "uniform":

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch_geometric.nn import GCNConv
 
+from semtx.nn._sparse import sparse_input_product
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -40,22 +42,32 @@ class GraphEncoder(nn.Module):
         self.second = _convolution(n_hidden, n_latent)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+    def forward(self, x: Tensor, adjacency: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Encode.
 
         Parameters
         ----------
         x
-            Shape (n, n_inputs).
+            Dense or sparse CSR, shape (n, n_inputs).
         adjacency
-            Normalised graph with self-loops, sparse CSR, shape (n, n).
+            Normalised graph with self-loops, sparse CSR, shape (n, n). Or a pair, of the inner and of the outer
+            convolution, where ``x`` holds just what some rows read: shapes (b, n) and (n_rows, b).
 
         Returns
         -------
-        Shape (n, n_latent).
+        Shape (n, n_latent), or (n_rows, n_latent).
         """
-        hidden = self.dropout(torch.relu(self.first(x, adjacency)))
-        return self.second(hidden, adjacency)
+        inner, outer = adjacency if isinstance(adjacency, tuple) else (adjacency, adjacency)
+        hidden = self.dropout(torch.relu(_convolve(self.first, x, inner)))
+        return _convolve(self.second, hidden, outer)
+
+
+def _convolve(layer: GCNConv, x: Tensor, adjacency: Tensor) -> Tensor:
+    weight = layer.lin.weight
+    # sparse products have no half precision
+    with torch.autocast(x.device.type, enabled=False):
+        support = sparse_input_product(x, weight.T) if x.layout == torch.sparse_csr else x.to(weight.dtype) @ weight.T
+        return torch.sparse.mm(adjacency, support) + layer.bias
 
 
 def _convolution(n_inputs: int, n_outputs: int) -> GCNConv:

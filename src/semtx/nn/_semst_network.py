@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -19,21 +19,31 @@ class SemSTInputs(NamedTuple):
     Attributes
     ----------
     x
-        Expression, or features propagated over the spatial graph, shape (n, n_inputs).
+        Expression, dense or sparse CSR, or features propagated over the spatial graph, shape (n, n_inputs).
     semantics
         Shape (n, semantic_dim), or ``None`` to leave semantics out.
     spatial_graph, feature_graph
-        Normalised sparse CSR graphs of the two convolutions; ``None`` where ``x`` is propagated already.
+        Normalised sparse CSR graphs of the two convolutions; ``None`` where ``x`` is propagated already. For a batch each
+        is a pair, as in :class:`GraphEncoder`, and ``semantics`` has the rows of the batch.
+    feature_x
+        Expression that the convolution on the feature graph reads, where it is not ``x``.
     """
 
     x: Tensor
     semantics: Tensor | None = None
-    spatial_graph: Tensor | None = None
-    feature_graph: Tensor | None = None
+    spatial_graph: Tensor | tuple[Tensor, Tensor] | None = None
+    feature_graph: Tensor | tuple[Tensor, Tensor] | None = None
+    feature_x: Tensor | None = None
 
     def to(self, device: torch.device) -> SemSTInputs:
         """Return the same on another device."""
-        return SemSTInputs(self.x.to(device), *(part if part is None else part.to(device) for part in self[1:]))
+
+        def moved(part: Any) -> Any:
+            if isinstance(part, tuple):
+                return tuple(each.to(device) for each in part)
+            return part if part is None else part.to(device)
+
+        return SemSTInputs(*(moved(part) for part in self))
 
 
 class SemSTOutputs(NamedTuple):
@@ -123,13 +133,13 @@ class SemSTNetwork(nn.Module):
 
     def forward(self, inputs: SemSTInputs) -> SemSTOutputs:
         """Encode; decode with ``network.decoder(outputs.z)``."""
-        x, semantics, spatial_graph, feature_graph = SemSTInputs(*inputs)
+        x, semantics, spatial_graph, feature_graph, feature_x = SemSTInputs(*inputs)
         feature = None
         if self.feature_encoder is None:
             joined = spatial = self.spatial_encoder(x)
         else:
             spatial = self.spatial_encoder(x, spatial_graph)
-            feature = self.feature_encoder(x, feature_graph)
+            feature = self.feature_encoder(x if feature_x is None else feature_x, feature_graph)
             joined = torch.cat([spatial, feature], dim=1)
         if self.fsm is not None:
             joined = self.fsm(joined, self.semantic_head(semantics))

@@ -72,40 +72,39 @@ def spatial_regularization(
     0.346574
     """
     n = z.shape[0]
-    unit = normalize(z, dim=1)
+    # under autocast z may come in half precision, whose sums over pairs would have three digits
+    unit = normalize(z.to(torch.promote_types(z.dtype, torch.float32)), dim=1)
     adjacency = (
         edge_index
         if edge_index.layout == torch.sparse_csr
         else adjacency_of(edge_index, unit.new_ones(edge_index.shape[1]), n)
     )
     # a product with the graph and not a gather of its edges: O(n h) memory, and no atomic sums in the backward pass
-    attraction = (unit * torch.sparse.mm(adjacency, unit)).sum()
-    repulsion = _softplus_sum(unit, chunk) if method == "exact" else _softplus_sum_closed_form(unit)
+    with torch.autocast(unit.device.type, enabled=False):
+        attraction = (unit * torch.sparse.mm(adjacency, unit)).sum()
+        # the pair of an observation with itself counts as cosine 0
+        repulsion = softplus_of_pairs(unit, method, chunk) + n * math.log(2)
     if balance == "edges":
         return repulsion / n**2 - attraction / max(adjacency.values().numel(), 1)
     return (repulsion - attraction) / (2 * n**2)
 
 
-def _softplus_sum_closed_form(unit: Tensor) -> Tensor:
+def softplus_of_pairs(unit: Tensor, method: str, chunk: int) -> Tensor:
+    """Sum softplus of the cosine over all ordered pairs of different rows, which have length 1 or 0."""
+    if method == "exact":
+        total = unit.new_zeros(())
+        for start in range(0, unit.shape[0], chunk):
+            total = total + checkpoint(_softplus_rows, unit[start : start + chunk], unit, start, use_reentrant=False)
+        return total
     n = unit.shape[0]
-    total = unit.sum(dim=0)
+    summed = unit.sum(dim=0)
     gram = unit.T @ unit
-    # the diagonal, where the cosine is 1 (0 for an all-zero row), is taken out and log 2 put in its place
+    # the diagonal, where the cosine is 1 (0 for an all-zero row), is taken out
     norms = (unit * unit).sum(dim=1)
     diagonal = _A * n + 0.5 * norms.sum() + _B * (norms**2).sum()
-    return _A * n**2 + 0.5 * (total @ total) + _B * (gram * gram).sum() - diagonal + n * math.log(2)
-
-
-def _softplus_sum(unit: Tensor, chunk: int) -> Tensor:
-    total = unit.new_zeros(())
-    for start in range(0, unit.shape[0], chunk):
-        total = total + checkpoint(_softplus_rows, unit[start : start + chunk], unit, start, use_reentrant=False)
-    return total
+    return _A * n**2 + 0.5 * (summed @ summed) + _B * (gram * gram).sum() - diagonal
 
 
 def _softplus_rows(rows: Tensor, unit: Tensor, start: int) -> Tensor:
     cosine = rows @ unit.T
-    own = torch.arange(rows.shape[0], device=rows.device)
-    keep = torch.ones_like(cosine, dtype=torch.bool)
-    keep[own, start + own] = False
-    return softplus(torch.where(keep, cosine, cosine.new_zeros(()))).sum()
+    return softplus(cosine).sum() - softplus(cosine.diagonal(start)[: len(rows)]).sum()

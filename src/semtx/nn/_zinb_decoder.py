@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn.functional import linear, softplus
 
-from semtx.nn._sparse import sparse_csr
+from semtx.nn._batch_norm import BatchNorm
+from semtx.nn._sparse import dense_rows
 from semtx.nn._zinb import zinb_nll_of_log_mean
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class ZINBDecoder(nn.Module):
         self.hidden = (
             nn.Identity()
             if hidden_dim is None
-            else nn.Sequential(nn.Linear(latent_dim, hidden_dim), nn.BatchNorm1d(hidden_dim), nn.ReLU())
+            else nn.Sequential(nn.Linear(latent_dim, hidden_dim), BatchNorm(hidden_dim), nn.ReLU())
         )
         self.mu = nn.Linear(width, n_genes)
         self.pi: nn.Linear | nn.Parameter
@@ -128,7 +129,7 @@ class ZINBDecoder(nn.Module):
             rows = slice(start, start + len(part))
             factors = None if size_factors is None else size_factors[rows]
             log_mu, theta, pi_logits = self._heads(part, factors, genes)
-            total = zinb_nll_of_log_mean(_dense_rows(counts, rows), log_mu, theta, pi_logits)
+            total = zinb_nll_of_log_mean(dense_rows(counts, rows), log_mu, theta, pi_logits)
             if ridge:
                 entries_each = log_mu.numel() / pi_logits.numel()
                 total = total + ridge * entries_each * torch.sigmoid(pi_logits).square().sum()
@@ -143,6 +144,10 @@ class ZINBDecoder(nn.Module):
         if size_factors is not None:
             log_mu = log_mu + torch.log(size_factors)[:, None]
         theta, pi_logits = _head(self.theta, hidden, genes), _head(self.pi, hidden, genes)
+        # under autocast the products come in half precision, and the likelihood needs more
+        log_mu, theta, pi_logits = (
+            x.to(torch.promote_types(x.dtype, torch.float32)) for x in (log_mu, theta, pi_logits)
+        )
         # means of 1e-5 to 1e6, as the authors clip them
         return ZINBParameters(log_mu.clamp(-11.5, 13.8), softplus(theta).clamp(1e-4, 1e4), pi_logits)
 
@@ -187,16 +192,3 @@ def _head(layer: nn.Linear | nn.Parameter, hidden: Tensor, genes: Tensor | None)
     if genes is None:
         return layer(hidden)
     return linear(hidden, layer.weight[genes], layer.bias[genes])
-
-
-def _dense_rows(counts: Tensor, rows: slice) -> Tensor:
-    if counts.layout != torch.sparse_csr:
-        return counts[rows]
-    pointers = counts.crow_indices()[rows.start : rows.stop + 1]
-    first, last = int(pointers[0]), int(pointers[-1])
-    return sparse_csr(
-        pointers - first,
-        counts.col_indices()[first:last],
-        counts.values()[first:last],
-        (rows.stop - rows.start, counts.shape[1]),
-    ).to_dense()

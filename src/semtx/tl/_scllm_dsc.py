@@ -10,7 +10,7 @@ import numpy as np
 
 from semtx import _keys
 from semtx._record import labels_to_categorical, recorded_mask, run_record, working_copy, write_results
-from semtx._settings import ACCELERATORS
+from semtx._settings import ACCELERATORS, PRECISIONS
 from semtx._validate import (
     check_anndata,
     check_choice,
@@ -21,8 +21,9 @@ from semtx._validate import (
     resolve_table,
 )
 from semtx.models._scllm_dsc_config import SCLLM_DSC_PRESETS, ScLLMDSCConfig
+from semtx.tl._batch import find_batch
 from semtx.tl._cluster import check_clustering
-from semtx.tl._scllm_dsc_inputs import find_batch, find_expression, find_states, find_text
+from semtx.tl._scllm_dsc_inputs import find_expression, find_states, find_text
 from semtx.tl._semst_inputs import CONTROLS, find_gene_vectors
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def scllm_dsc(
     key_added: str = _keys.SCLLM_DSC,
     random_state: int = 0,
     accelerator: str | None = None,
+    devices: int | None = None,
+    precision: str | None = None,
     show_progress_bar: bool | None = None,
     checkpoint: str | Path | None = None,
     table_key: str | None = None,
@@ -126,6 +129,13 @@ def scllm_dsc(
     accelerator
         ``"auto"`` (CUDA where available, else CPU), ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"mps"``; ``None`` takes
         ``semtx.settings.accelerator``.
+    devices
+        Processes on each machine that share the training, one device each. More than 1 take a launcher, such as
+        ``torchrun --nproc-per-node=2 script.py``; each process then ends with the same result. ``None`` takes
+        ``semtx.settings.devices``, 1.
+    precision
+        ``"32-true"``, or mixed precision on a GPU: ``"bf16-mixed"``, ``"16-mixed"``. ``None`` takes
+        ``semtx.settings.precision``, ``"32-true"``.
     show_progress_bar
         ``None`` shows it in a terminal and in a notebook.
     checkpoint
@@ -184,7 +194,9 @@ def scllm_dsc(
     check_anndata(adata)
     check_n_clusters(n_clusters, adata.n_obs)
     check_integer("random_state", random_state, minimum=0)
+    check_integer("devices", devices, minimum=1, optional=True)
     check_choice("accelerator", accelerator, [*ACCELERATORS, None])
+    check_choice("precision", precision, [*PRECISIONS, None])
     config = _config(preset, adata.n_obs, use_rep, sentence_encoder, omega).updated(
         n_top_genes=n_top_genes,
         max_epochs=max_epochs,
@@ -223,7 +235,9 @@ def scllm_dsc(
 
     from semtx.models._scllm_dsc import ScLLMDSC
 
-    model = ScLLMDSC(config, random_state=random_state, accelerator=accelerator).fit(
+    model = ScLLMDSC(
+        config, random_state=random_state, accelerator=accelerator, devices=devices, precision=precision
+    ).fit(
         expression.x,
         n_clusters,
         gene_vectors=text.gene_vectors,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from anndata import AnnData
@@ -12,7 +12,7 @@ from anndata import AnnData
 from semtx import _keys
 from semtx._counts import find_counts, normalize_rows, without_warning
 from semtx._logging import logger
-from semtx._validate import check_key, finite_matrix
+from semtx._validate import finite_matrix
 from semtx.models._expression import centred_unit_rows
 from semtx.pp._cell_inputs import normalized_expression
 from semtx.pp._gene_names import match_of
@@ -210,22 +210,3 @@ def _sentences(
         )
     name = holder.uns[_keys.CELL_SEMANTICS_RECORD]["encoder"]["name"]
     return holder.obsm[_keys.CELL_SEMANTICS], f"; path 2: sentences read by {name}"
-
-
-def find_batch(adata: AnnData, batch_key: str | None) -> NDArray[Any] | None:
-    """Return the batch of each cell."""
-    if batch_key is None:
-        return None
-    batch = check_key(adata, "obs", batch_key, parameter="batch_key")
-    if batch.isna().any():
-        msg = f"adata.obs[{batch_key!r}] has {int(batch.isna().sum())} missing values; every cell needs a batch"
-        raise ValueError(msg)
-    sizes = batch.astype(str).value_counts()
-    if sizes.min() < 2:
-        alone = sizes.index[sizes < 2].tolist()
-        msg = (
-            f"batch {alone[0]!r} of adata.obs[{batch_key!r}] has one cell, of which no batch effect can be told; join it with "
-            "another batch or leave it out"
-        )
-        raise ValueError(msg)
-    return batch.astype(str).to_numpy()

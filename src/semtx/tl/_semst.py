@@ -12,7 +12,7 @@ from semtx import _keys
 from semtx._counts import find_counts
 from semtx._logging import logger
 from semtx._record import labels_to_categorical, recorded_mask, run_record, working_copy, write_results
-from semtx._settings import ACCELERATORS
+from semtx._settings import ACCELERATORS, PRECISIONS
 from semtx._threads import limit_threads
 from semtx._validate import (
     check_anndata,
@@ -27,6 +27,7 @@ from semtx._validate import (
 from semtx.graphs import graph_report, is_grid
 from semtx.models._clustering import ClusterMethod, cluster_and_smooth
 from semtx.models._semst_config import SemSTConfig, resolve_preset
+from semtx.tl._batch import find_batch
 from semtx.tl._cluster import check_clustering
 from semtx.tl._semst_inputs import find_graph, find_library, find_semantics, select_genes
 
@@ -46,6 +47,7 @@ def semst(
     layer: str | None = None,
     spatial_key: str = _keys.SPATIAL,
     library_key: str | None = None,
+    batch_key: str | None = None,
     neighbors_key: str | None = None,
     gene_symbols: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
@@ -54,6 +56,7 @@ def semst(
     spatial_loss: Literal["closed_form", "exact"] | None = None,
     max_epochs: int | None = None,
     learning_rate: float | None = None,
+    batch_size: int | None = None,
     cluster_method: ClusterMethod | None = None,
     resolution: float | None = None,
     n_smoothing: int = 0,
@@ -61,6 +64,8 @@ def semst(
     key_added: str = _keys.SEMST,
     random_state: int = 0,
     accelerator: str | None = None,
+    devices: int | None = None,
+    precision: str | None = None,
     show_progress_bar: bool | None = None,
     checkpoint: str | Path | None = None,
     table_key: str | None = None,
@@ -94,7 +99,11 @@ def semst(
         Key of the coordinates in ``adata.obsm``, in any unit.
     library_key
         Column of ``adata.obs`` that names the section, where there are several: no edge joins two, all are embedded
-        together and share their domains. Batch effects are not corrected.
+        together and share their domains. Batch effects are corrected with ``batch_key`` only.
+    batch_key
+        Column of ``adata.obs`` that names the batch of each observation, often that of ``library_key``: the components of
+        expression and of semantics are centred within each batch, so that no shift between batches is left. That takes
+        away what batches differ in on average, real differences of what tissue they hold too. With ``preset="default"``.
     neighbors_key
         Entry of ``adata.uns`` with a spatial graph, as ``squidpy.gr.spatial_neighbors_knn`` writes it; it is used as it
         is. ``None`` takes ``"spatial_neighbors"``: a graph of yours there is used as it is, one that an earlier call
@@ -104,7 +113,7 @@ def semst(
     mask_var
         Genes to use: a boolean column of ``adata.var`` or a boolean array; ``None`` takes the ``n_top_genes`` most
         variable ones.
-    n_top_genes, n_neighbors, spatial_loss, max_epochs, learning_rate
+    n_top_genes, n_neighbors, spatial_loss, max_epochs, learning_rate, batch_size
         Settings of the preset to change, see :class:`semtx.models.SemSTConfig`. ``n_neighbors`` is of the graph
         built here: another one than before builds it anew; where a graph of yours is used it has no effect, and a
         warning says so. ``spatial_loss="exact"`` sums the spatial term over all pairs, in O(n^2) time;
@@ -123,6 +132,13 @@ def semst(
     accelerator
         ``"auto"`` (CUDA where available, else CPU), ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"mps"``; ``None`` takes
         ``semtx.settings.accelerator``.
+    devices
+        Processes on each machine that share the training, one device each. More than 1 take a launcher, such as
+        ``torchrun --nproc-per-node=2 script.py``; each process then ends with the same result. ``None`` takes
+        ``semtx.settings.devices``, 1.
+    precision
+        ``"32-true"``, or mixed precision on a GPU: ``"bf16-mixed"``, ``"16-mixed"``. ``None`` takes
+        ``semtx.settings.precision``, ``"32-true"``.
     show_progress_bar
         ``None`` shows it in a terminal and in a notebook.
     checkpoint
@@ -181,7 +197,10 @@ def semst(
     check_integer("n_neighbors", n_neighbors, minimum=1, optional=True)
     check_integer("max_epochs", max_epochs, minimum=1, optional=True)
     check_integer("random_state", random_state, minimum=0)
+    check_integer("batch_size", batch_size, minimum=2, optional=True)
+    check_integer("devices", devices, minimum=1, optional=True)
     check_choice("accelerator", accelerator, [*ACCELERATORS, None])
+    check_choice("precision", precision, [*PRECISIONS, None])
     if learning_rate is not None:
         check_number("learning_rate", learning_rate, minimum=0, open_minimum=True)
     if spatial_loss is not None:
@@ -189,14 +208,19 @@ def semst(
     if store_modulation and semantics is None:
         msg = "store_modulation=True needs semantics, and semantics=None leaves them out"
         raise ValueError(msg)
+    if store_modulation and batch_key is not None:
+        msg = "store_modulation=True and batch_key do not go together: the read-out of the modulation knows no batches"
+        raise ValueError(msg)
     positions = coordinates(adata, spatial_key)
     library = find_library(adata, library_key)
+    batch = find_batch(adata, batch_key)
     changes = {
         "n_top_genes": n_top_genes,
         "n_neighbors": n_neighbors,
         "spatial_loss": spatial_loss,
         "max_epochs": max_epochs,
         "learning_rate": learning_rate,
+        "batch_size": batch_size,
         "cluster_method": cluster_method,
     }
     if isinstance(preset, SemSTConfig):
@@ -226,15 +250,22 @@ def semst(
         origin={"spatial_key": spatial_key, "library_key": library_key or ""},
     )
     report = {"source": graph_source, **graph_report(graph)}
+    batch = None if batch is None else batch[order]
     meaning, source = find_semantics(ordered, counts.matrix, genes, semantics, config, gene_symbols, random_state)
 
     from semtx.models._semst import SemST
 
-    model = SemST(config, random_state=random_state, accelerator=accelerator)
+    model = SemST(config, random_state=random_state, accelerator=accelerator, devices=devices, precision=precision)
     x, names = counts.matrix[:, genes], adata.var_names[genes].tolist()
     with limit_threads():
         inputs = model._fit(
-            x, graph, meaning, gene_names=names, show_progress_bar=show_progress_bar, checkpoint=checkpoint
+            x,
+            graph,
+            meaning,
+            batch=batch,
+            gene_names=names,
+            show_progress_bar=show_progress_bar,
+            checkpoint=checkpoint,
         )
         z = model._embed(inputs)
         found = cluster_and_smooth(
@@ -243,7 +274,7 @@ def semst(
             graph,
             n_smoothing,
             method=config.cluster_method,
-            views=list(model._views(x, graph)),
+            views=list(model._views(x, graph, batch)),
             resolution=resolution,
             random_state=random_state,
         )
@@ -261,6 +292,7 @@ def semst(
         "layer": layer,
         "spatial_key": spatial_key,
         "library_key": library_key,
+        "batch_key": batch_key,
         "neighbors_key": neighbors_key,
         "mask_var": recorded_mask(mask_var),
         "gene_symbols": gene_symbols,

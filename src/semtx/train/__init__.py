@@ -1,9 +1,30 @@
-"""Devices and the training loop."""
+"""Devices, batches and the training loop."""
 
 from __future__ import annotations
 
+from semtx.train._batches import Batch, Batches
 from semtx.train._checkpoint import Checkpoint, digest
+from semtx.train._deterministic import deterministic
 from semtx.train._fabric import make_fabric
 from semtx.train._fit import TrainingRecord, fit
+from semtx.train._memory import MemoryPlan, free_memory, plan_memory
+from semtx.train._neighborhood import Neighborhood, neighborhood
+from semtx.train._shares import Share, summed_over_processes
 
-__all__ = ["Checkpoint", "TrainingRecord", "digest", "fit", "make_fabric"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "Checkpoint",
+    "MemoryPlan",
+    "Neighborhood",
+    "Share",
+    "TrainingRecord",
+    "deterministic",
+    "digest",
+    "fit",
+    "free_memory",
+    "make_fabric",
+    "neighborhood",
+    "plan_memory",
+    "summed_over_processes",
+]

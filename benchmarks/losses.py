@@ -1,0 +1,124 @@
+"""One epoch of the losses of SemST, as semtx computes them and as they are defined: ``python -m benchmarks.losses``.
+
+Both decode the same embedding with the same widths and take all gradients. Each run is in a process of its own, the two
+sides in turn; the table has medians of seconds and of memory above what the process held before, and their ratios.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from benchmarks.dense_losses import dense_epoch, dense_gigabytes, dense_spatial
+from benchmarks.scale_run import _forget_peak, _peak
+
+_LATENT, _HIDDEN, _NEIGHBORS = 128, 256, 6
+
+
+def main(
+    n_obs: Annotated[int, typer.Argument(help="Observations.")] = 3600,
+    n_vars: Annotated[int, typer.Argument(help="Genes.")] = 3000,
+    repeats: Annotated[int, typer.Option(help="Runs of each side.")] = 3,
+    dense: Annotated[bool, typer.Option(help="Run the definition; else its memory is that of the coefficients.")] = True,  # noqa: FBT002
+) -> None:
+    """Print seconds, GiB and ratios of all losses and of the spatial term alone."""
+    sides = ["ours", "ours spatial"] + (["dense", "dense spatial"] if dense else [])
+    found: dict[str, list[list[float]]] = {side: [] for side in sides}
+    for _ in range(repeats):
+        for side in sides:
+            command = [sys.executable, "-m", "benchmarks.losses", "one", side, str(n_obs), str(n_vars)]
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            found[side].append(json.loads(said.splitlines()[-1]))
+    medians = {side: np.median(values, axis=0) for side, values in found.items()}
+    for side, (seconds, gigabytes) in medians.items():
+        typer.echo(f"{side:14s} {seconds:8.3f} s {gigabytes:8.3f} GiB")
+    if dense:
+        for name in ("", " spatial"):
+            faster, leaner = medians[f"dense{name}"] / medians[f"ours{name}"]
+            typer.echo(f"ratio{name or ' of all':9s} {faster:8.1f} times faster, {leaner:.1f} times leaner")
+    else:
+        estimate = dense_gigabytes(n_obs, n_vars)
+        typer.echo(f"definition: {estimate:.2f} GiB estimated, {estimate / medians['ours'][1]:.1f} times more")
+
+
+def one(side: str, n_obs: int, n_vars: int) -> tuple[float, float]:
+    """Return seconds of an epoch after a small one, and the memory that it adds."""
+    run = {"ours": our_epoch, "dense": dense_epoch, "ours spatial": our_spatial, "dense spatial": spatial_as_defined}[side]
+    run(64, n_vars)
+    _forget_peak()
+    before, started = _peak(), time.perf_counter()
+    run(n_obs, n_vars)
+    return time.perf_counter() - started, _peak() - before
+
+
+def our_epoch(n_obs: int, n_vars: int) -> None:
+    """Run one epoch on random input: decoder, ZINB, correlation and spatial term."""
+    import torch
+
+    import semtx as st
+
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(n_obs, _LATENT, generator=generator, requires_grad=True)
+    feature = torch.randn(n_obs, _LATENT, generator=generator, requires_grad=True)
+    # drawn in blocks, so that what is measured is the losses
+    parts = [
+        torch.poisson(torch.full((len(rows), n_vars), 0.3), generator=generator).to_sparse_csr()
+        for rows in torch.arange(n_obs).split(512)
+    ]
+    counts = _stacked(parts, n_vars)
+    decoder = st.nn.ZINBDecoder(_LATENT, n_vars, hidden_dim=_HIDDEN)
+    loss = decoder.loss(z, counts) + st.nn.correlation_reduction(z, feature)
+    (loss + 0.1 * st.nn.spatial_regularization(z, _edges(n_obs))).backward()
+
+
+def our_spatial(n_obs: int, n_vars: int) -> None:
+    """Run the spatial term alone."""
+    import torch
+
+    import semtx as st
+
+    del n_vars
+    z = torch.randn(n_obs, _LATENT, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    st.nn.spatial_regularization(z, _edges(n_obs)).backward()
+
+
+def spatial_as_defined(n_obs: int, n_vars: int) -> None:
+    """Run the spatial term alone, of all pairs."""
+    import torch
+
+    del n_vars
+    z = torch.randn(n_obs, _LATENT, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    adjacency = torch.zeros(n_obs, n_obs)
+    adjacency[tuple(_edges(n_obs))] = 1
+    dense_spatial(z, adjacency).backward()
+
+
+def _edges(n_obs: int):  # noqa: ANN202
+    import torch
+
+    rows = torch.arange(n_obs).repeat_interleave(_NEIGHBORS)
+    return torch.stack([rows, (rows + torch.arange(1, _NEIGHBORS + 1).repeat(n_obs)) % n_obs])
+
+
+def _stacked(parts: list, n_vars: int):  # noqa: ANN202
+    import torch
+
+    from semtx.nn._sparse import sparse_csr
+
+    lengths = torch.cat([part.crow_indices().diff() for part in parts])
+    pointers = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+    columns = torch.cat([part.col_indices() for part in parts])
+    return sparse_csr(pointers, columns, torch.cat([part.values() for part in parts]), (len(lengths), n_vars))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["one"]:
+        print(json.dumps(one(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+    else:
+        typer.run(main)
