@@ -25,7 +25,9 @@ def main(
     n_obs: Annotated[int, typer.Argument(help="Observations.")] = 3600,
     n_vars: Annotated[int, typer.Argument(help="Genes.")] = 3000,
     repeats: Annotated[int, typer.Option(help="Runs of each side.")] = 3,
-    dense: Annotated[bool, typer.Option(help="Run the definition; else its memory is that of the coefficients.")] = True,  # noqa: FBT002
+    dense: Annotated[
+        bool, typer.Option(help="Run the definition; else its memory is that of the coefficients.")
+    ] = True,  # noqa: FBT002
 ) -> None:
     """Print seconds, GiB and ratios of all losses and of the spatial term alone."""
     sides = ["ours", "ours spatial"] + (["dense", "dense spatial"] if dense else [])
@@ -49,7 +51,9 @@ def main(
 
 def one(side: str, n_obs: int, n_vars: int) -> tuple[float, float]:
     """Return seconds of an epoch after a small one, and the memory that it adds."""
-    run = {"ours": our_epoch, "dense": dense_epoch, "ours spatial": our_spatial, "dense spatial": spatial_as_defined}[side]
+    run = {"ours": our_epoch, "dense": dense_epoch, "ours spatial": our_spatial, "dense spatial": spatial_as_defined}[
+        side
+    ]
     run(64, n_vars)
     _forget_peak()
     before, started = _peak(), time.perf_counter()
@@ -99,14 +103,14 @@ def spatial_as_defined(n_obs: int, n_vars: int) -> None:
     dense_spatial(z, adjacency).backward()
 
 
-def _edges(n_obs: int):  # noqa: ANN202
+def _edges(n_obs: int):
     import torch
 
     rows = torch.arange(n_obs).repeat_interleave(_NEIGHBORS)
     return torch.stack([rows, (rows + torch.arange(1, _NEIGHBORS + 1).repeat(n_obs)) % n_obs])
 
 
-def _stacked(parts: list, n_vars: int):  # noqa: ANN202
+def _stacked(parts: list, n_vars: int):
     import torch
 
     from semtx.nn._sparse import sparse_csr
