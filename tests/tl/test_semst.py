@@ -389,7 +389,7 @@ class TestSettings:
     def test_number_of_clusters_is_chosen(self, tissue):
         got = run(tissue, None)
         record = got.uns["semst"]["clustering"]
-        assert record["criterion"] == "stability"
+        assert record["criterion"] == "agreement"
         assert record["n_clusters"] == got.obs["semst"].nunique()
 
     def test_leiden(self, tissue):

@@ -83,7 +83,8 @@ def semst(
     adata
         Raw counts of spots or cells, with coordinates. The values are never changed.
     n_clusters
-        Number of domains; ``None`` chooses it without labels, see :func:`semtx.tl.cluster`.
+        Number of domains; ``None`` chooses it without labels: with ``"potts"`` the number on which searches in all
+        embeddings agree more than on one less or one more, else see :func:`semtx.tl.cluster`.
     preset
         ``"default"``: the recipe we measured to be best: each spot is predicted from the rings of spots around it, so
         that only what the tissue shares is kept. ``"paper"`` and ``"reference"``: the method as published and as the
