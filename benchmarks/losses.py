@@ -25,9 +25,9 @@ def main(
     n_obs: Annotated[int, typer.Argument(help="Observations.")] = 3600,
     n_vars: Annotated[int, typer.Argument(help="Genes.")] = 3000,
     repeats: Annotated[int, typer.Option(help="Runs of each side.")] = 3,
-    dense: Annotated[
+    dense: Annotated[  # noqa: FBT002
         bool, typer.Option(help="Run the definition; else its memory is that of the coefficients.")
-    ] = True,  # noqa: FBT002
+    ] = True,
 ) -> None:
     """Print seconds, GiB and ratios of all losses and of the spatial term alone."""
     sides = ["ours", "ours spatial"] + (["dense", "dense spatial"] if dense else [])

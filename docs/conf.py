@@ -53,6 +53,7 @@ nb_execution_mode = "off"  # outputs are committed; the tests execute the notebo
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
+default_role = "literal"  # of single backticks in docstrings
 autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

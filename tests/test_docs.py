@@ -119,7 +119,7 @@ def test_commands_exist(path, small):
             assert not [option for option in options if option not in told], line
         else:
             # installing and starting other programs is what CI does, in jobs of its own
-            assert program in {"#", "pip", "git", "jupyter", "python3", "export"}, line
+            assert program in {"#", "pip", "git", "jupyter", "python3", "export", "torchrun", "srun"}, line
 
 
 def anchors(path: Path) -> set[str]:
@@ -213,6 +213,7 @@ def test_benchmark_page(tmp_path):
         {
             "data": ["slice"] * 5 + ["blood"] * 2,
             "method": ["a", "a", "b", "b", "c", "x", "y"],
+            "CHAOS": [1.0] * 4 + [None] * 3,
             "seed": [0, 1, 0, 1, 0, 0, 0],
             "ARI": [0.2, 0.4, 0.5, 0.7, None, 0.8, 0.9],
             "PAS": [0.1, 0.1, 0.2, 0.2, None, None, None],

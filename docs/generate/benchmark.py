@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from benchmarks.report import mean_rank, table
+from benchmarks.report import LOWER, kinds, mean_rank, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,9 @@ _SCORES = (
     ("ACC", "accuracy, clusters matched to classes", 3),
     ("F1_macro", "macro F1, clusters matched to classes", 3),
     ("PAS", "PAS, lower is smoother; no label is read", 3),
+    ("stability", "agreement of a seed with the others (ARI)", 3),
     ("seconds", "seconds", 0),
+    ("cpu_seconds", "seconds of the processor", 0),
     ("peak_gb", "peak memory in GB", 1),
 )
 _INK, _DOT, _GRID = "#808080", "#2f8fd8", "#80808050"  # readable on a light and on a dark page
@@ -25,15 +27,12 @@ _INK, _DOT, _GRID = "#808080", "#2f8fd8", "#80808050"  # readable on a light and
 
 def benchmark_page(runs: pd.DataFrame, folder: Path) -> str:
     """Return the page's tables as Markdown; the pictures are written to the folder."""
-    # only sections have places, and so scores of them
-    placed = runs.groupby("data")["PAS"].transform(lambda values: values.notna().any()) if "PAS" in runs else False
+    titles = {"sections": "Sections", "cells": "Single cells"}
     parts = []
-    for title, name, part in (
-        ("Sections", "sections", runs[placed]),
-        ("Single cells", "cells", runs[~placed]),
-    ):
-        if part["ARI"].notna().any():
-            parts.append(_kind(title, name, part, folder))
+    for name, scored in kinds(runs).items():
+        # with those that were not finished
+        every = runs[runs["data"].isin(scored["data"])]
+        parts.append(_kind(titles[name], name, every, folder))
     parts.append("Machines: " + "; ".join(sorted(runs["machine"].dropna().unique())) + ".\n")
     return "\n".join(parts)
 
@@ -64,16 +63,23 @@ def _table(runs: pd.DataFrame, measure: str, digits: int) -> str:
     """Return mean and standard deviation over seeds, the mean over data sets and the mean rank, best method first."""
     found = table(runs, measure)
     rank = mean_rank(runs, measure)
-    means = found.pivot_table(index="method", columns="data", values="mean").loc[rank.index]
+    means = found.pivot_table(index="method", columns="data", values="mean").loc[_methods(runs, measure)]
     spread = found.pivot_table(index="method", columns="data", values="std", dropna=False).reindex_like(means)
     lines = [f"| method | {' | '.join(means)} | mean | mean rank |", "|---" * (means.shape[1] + 3) + "|"]
     for method in means.index:
         cells = [_number(means.loc[method, data], spread.loc[method, data], digits) for data in means]
         whole = means.loc[method]
         mean = "" if whole.isna().any() else f"{whole.mean():,.{digits}f}"
-        place = "" if pd.isna(rank[method]) else f"{rank[method]:.1f}"
+        place = f"{rank[method]:.1f}" if method in rank else ""
         lines.append(f"| `{method}` | {' | '.join(cells)} | {mean} | {place} |")
     return "\n".join(lines) + "\n"
+
+
+def _methods(runs: pd.DataFrame, measure: str) -> list[str]:
+    """Return the methods that ran on all data sets by their mean rank, then the others by their mean."""
+    means = table(runs, measure).groupby("method")["mean"].mean().sort_values(ascending=measure in LOWER)
+    ranked = list(mean_rank(runs, measure).index)
+    return [*ranked, *(method for method in means.index if method not in ranked)]
 
 
 def _number(mean: float, spread: float, digits: int) -> str:
@@ -93,7 +99,7 @@ def _draw(runs: pd.DataFrame, path: Path) -> None:
 
     runs = runs[runs["ARI"].notna()]
     names = sorted(runs["data"].unique())
-    methods = mean_rank(runs, "ARI").index.tolist()
+    methods = _methods(runs, "ARI")
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     colors = dict.fromkeys(["text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"], _INK)
