@@ -29,6 +29,7 @@ def main(
     n_obs: Annotated[int, typer.Argument(help="Observations.")] = 3600,
     n_vars: Annotated[int, typer.Argument(help="Genes.")] = 3000,
     repeats: Annotated[int, typer.Option(help="Runs of each side.")] = 3,
+    *,
     dense: Annotated[
         bool, typer.Option(help="Run the definition; else its memory is that of the coefficients.")
     ] = True,
