@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 # bytes that one epoch of the authors' code was measured to take: for each pair of observations, and for each count
@@ -40,14 +42,25 @@ def dense_zinb(mean: Tensor, dispersion: Tensor, dropout: Tensor, counts: Tensor
     return -torch.where(counts == 0, zero, torch.log(1 - dropout + eps) + negative_binomial).mean()
 
 
-def dense_epoch(n_obs: int, n_vars: int, latent_dim: int = 128, hidden_dim: int = 256, random_state: int = 0) -> None:
-    """Run one epoch, forward and backward, on random input: decoder, ZINB and spatial term."""
+def dense_epoch(
+    n_obs: int, n_vars: int, latent_dim: int = 128, hidden_dim: int = 256, random_state: int = 0
+) -> Callable[[], None]:
+    """Draw random input, and return one epoch, forward and backward: decoder, ZINB, correlation and spatial term."""
     generator = torch.Generator().manual_seed(random_state)
-    z = torch.randn(n_obs, latent_dim, generator=generator, requires_grad=True)
+    z, feature = (torch.randn(n_obs, latent_dim, generator=generator, requires_grad=True) for _ in range(2))
     counts = torch.poisson(torch.full((n_obs, n_vars), 0.3), generator=generator)
     adjacency = (torch.rand(n_obs, n_obs, generator=generator) < 6 / n_obs).float()
     hidden = torch.nn.Sequential(torch.nn.Linear(latent_dim, hidden_dim), torch.nn.ReLU())
     heads = torch.nn.ModuleList([torch.nn.Linear(hidden_dim, n_vars) for _ in range(3)])
-    mean, dispersion, dropout = (head(hidden(z)) for head in heads)
-    loss = dense_zinb(mean.clamp(-10, 10).exp(), torch.nn.functional.softplus(dispersion), dropout.sigmoid(), counts)
-    (loss + 0.1 * dense_spatial(z, adjacency)).backward()
+
+    def epoch() -> None:
+        decoded = hidden(z)
+        mean, dispersion, dropout = (head(decoded) for head in heads)
+        loss = dense_zinb(
+            mean.clamp(-10, 10).exp(), torch.nn.functional.softplus(dispersion), dropout.sigmoid(), counts
+        )
+        unit = [torch.nn.functional.normalize(view, dim=0) for view in (z, feature)]
+        correlation = (unit[0].T @ unit[1] - torch.eye(latent_dim)).square().mean()
+        (loss + correlation + 0.1 * dense_spatial(z, adjacency)).backward()
+
+    return epoch

@@ -113,3 +113,17 @@ def test_all_zero_and_no_zero(target):
     loss.backward()
     assert loss > 0
     assert all((value.grad != 0).any() for value in values)
+
+
+def test_layout_in_memory_does_not_matter():
+    generator = torch.Generator().manual_seed(0)
+    target = torch.poisson(torch.full((6, 4), 1.0), generator=generator)
+    mu, theta, logits = (torch.rand(6, 4, generator=generator) + 0.1 for _ in range(3))
+    expected = st.nn.zinb_nll(target, mu, theta, logits)
+    turned = [x.T.contiguous().T.requires_grad_() for x in (mu, theta, logits)]
+    loss = st.nn.zinb_nll(target.T.contiguous().T, *turned)
+    torch.testing.assert_close(loss, expected)
+    straight = [x.clone().requires_grad_() for x in (mu, theta, logits)]
+    wanted = torch.autograd.grad(st.nn.zinb_nll(target, *straight), straight)
+    for got, value in zip(torch.autograd.grad(loss, turned), wanted, strict=True):
+        torch.testing.assert_close(got, value)

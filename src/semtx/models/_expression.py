@@ -98,8 +98,12 @@ class BatchMeans:
         """Measure the means; ``codes`` number the batch of each row from 0, none of them empty."""
         return cls(np.stack([x[codes == code].mean(axis=0) for code in range(codes.max() + 1)]).astype(np.float32))
 
-    def centred(self, x: NDArray[np.float32], codes: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return the rows less the mean of their batch; rows of a batch that was not measured, -1, less their own mean."""
+    def centred(self, x: NDArray[np.float32], codes: NDArray[np.integer] | None) -> NDArray[np.float32]:
+        """Return the rows less the mean of their batch; rows of a batch that was not measured, -1, less their own mean.
+
+        Without ``codes`` all rows are of one such batch.
+        """
+        codes = np.full(len(x), -1) if codes is None else codes
         means, new = self.means, codes < 0
         if new.any():
             means = np.vstack([means, x[new].mean(axis=0)])

@@ -72,7 +72,7 @@ class SemSTPreprocessing:
             made.semantics = PrincipalComponents.fit(semantics, config.n_semantic_components, random_state)
         if semantics is not None and batch is not None:
             made.semantic_batch_means = BatchMeans.fit(made._components_of_semantics(semantics), batch)
-        if made.semantics is not None:
+        if semantics is not None and made.semantics is not None:
             made.semantic_scale = spread_of_columns(made._modulating(around, semantics, batch))
         return made, expressed, made._inputs(x, graph, around, semantics, random_state, batch)
 
