@@ -107,15 +107,15 @@ def _draw(runs: pd.DataFrame, path: Path) -> None:
         size = (1.6 + 1.9 * columns, rows * (0.17 * len(methods) + 0.7))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        for ax, name in zip(axes.ravel(), names, strict=False):
+        for place, (ax, name) in enumerate(zip(axes.ravel(), names, strict=False)):
             here = runs[runs["data"] == name]
             places = [methods.index(method) for method in here["method"]]
-            ax.plot(here["ARI"], places, "o", color=_DOT, alpha=0.7, markersize=4, markeredgewidth=0)
-            ax.set_title(name, fontsize=8)
+            ax.plot(here["ARI"], places, "o", color=_DOT, alpha=0.9, markersize=4, markeredgewidth=0)
+            ax.set_title(name if len(name) < 25 else f"{name[:23]}…", fontsize=8)
             ax.set_facecolor("none")
             ax.grid(axis="both", color=_GRID, linewidth=0.5)
             ax.spines[:].set_visible(False)
-            ax.tick_params(length=0)
+            ax.tick_params(length=0, labelbottom=place + columns >= len(names))
         for ax in axes.ravel()[len(names) :]:
             ax.remove()
         axes[0, 0].set_yticks(range(len(methods)), methods)
