@@ -5,7 +5,14 @@ import pytest
 from scipy import sparse
 
 from semtx._counts import normalize_rows
-from semtx.models._expression import PrincipalComponents, ScaledExpression, log_normalized
+from semtx.models._expression import (
+    BatchMeans,
+    PrincipalComponents,
+    ScaledExpression,
+    batch_codes,
+    known_codes,
+    log_normalized,
+)
 from semtx.models._reduced_rank import reduced_rank_regression
 
 
@@ -108,3 +115,23 @@ def test_predictors_that_repeat_each_other_are_no_problem():
     weight, bias = reduced_rank_regression(np.hstack([x, x, np.zeros((50, 2))]), x, 3)
     assert np.isfinite(weight).all()
     assert np.isfinite(bias).all()
+
+
+class TestBatchMeans:
+    def test_centres_within_batches_and_new_ones_by_themselves(self):
+        x = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
+        codes = np.array([0, 1, 0, 1, 2, 2, 2, 0, 1])
+        means = BatchMeans.fit(x, codes)
+        centred = means.centred(x, codes)
+        for code in range(3):
+            np.testing.assert_allclose(centred[codes == code].mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(means.centred(x[:3], np.array([0, -1, -1]))[1:].mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(means.centred(x, None), x - x.mean(axis=0), atol=1e-6)
+
+    def test_codes(self):
+        names, codes = batch_codes(["b", "a", "b"], 3)
+        assert (names, codes.tolist()) == (["a", "b"], [1, 0, 1])
+        assert batch_codes(["b", "b"], 2)[0] == batch_codes(None, 2)[0] == []
+        assert known_codes(names, ["a", "c"], 2).tolist() == [0, -1]
+        assert known_codes(names, None, 2).tolist() == [-1, -1]
+        assert known_codes([], ["a", "c"], 2).tolist() == [0, 0]
