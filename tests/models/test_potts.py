@@ -103,7 +103,6 @@ def test_views_take_over_what_another_has_found(monkeypatch):
     # one half cut in three, and the other not at all, is left by no step
     poor = np.where(truth < 2, 3, (np.arange(200) % 50) // 17)
     starts = iter([poor, truth])
-    monkeypatch.setattr(_potts, "_MOST_STARTS", 1)
     monkeypatch.setattr(_potts, "_start", lambda z, n_clusters, seed: np.eye(n_clusters)[next(starts)])
     graph = spatial_graph(np.c_[np.arange(200.0), np.zeros(200)], n_neighbors=2).obsp["spatial_connectivities"]
     alone = _potts._ascend(z - z.mean(axis=0), None, np.eye(4)[poor], 0.0)[1].argmax(axis=1)

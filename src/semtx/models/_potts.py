@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 #: Log-odds that a neighbourhood of one label adds to that label.
 STRENGTH = 6.0
-# the fewer the observations, the more starts are needed and can be afforded: so many for this number of them; of several
-# views, which search for each other too, each has fewer
-_STARTS_AT = 4000
-_MOST_STARTS = 4
+# of more observations starts cost more, and fewer of them do
+_FEW = 4000
 _START_SAMPLE = 20_000
 _MAX_ITERATIONS = 200
 # a gain in log-likelihood for an observation that is not worth another iteration
@@ -67,8 +65,8 @@ def potts_mixtures(
     strength
         :math:`\beta`.
     n_init
-        Starts of one view for 4,000 observations; more for fewer, up to four times as many, and fewer for more. Of
-        several views each has so many by the root of their number.
+        Starts of one view, and of each of several this by the root of their number; fewer of more than 4,000
+        observations.
     random_state
         Seed.
 
@@ -77,7 +75,8 @@ def potts_mixtures(
     Labels from 0 in each view, shape (n, n_views).
     """
     around = normalize_adjacency(binary(graph), "row")
-    n_starts = max(1, int(n_init * min(_STARTS_AT / graph.shape[0], _MOST_STARTS) / np.sqrt(len(views))))
+    # several views search for each other, too
+    n_starts = max(1, int(n_init * min(_FEW / graph.shape[0], 1) / np.sqrt(len(views))))
     seeds = np.random.SeedSequence(random_state).generate_state(len(views) * n_starts).reshape(len(views), -1)
     found = [
         best_mixture(view, n_clusters, seeds_of, around, strength) for view, seeds_of in zip(views, seeds, strict=True)

@@ -61,7 +61,7 @@ def cluster(
         Resolution of Leiden, in place of ``n_clusters``; 1 where neither is given.
     n_init
         Starts, of which the best is kept; of more than 5,000 observations, a mixture's starts compete on 5,000 of them.
-        ``"potts"`` has so many for 4,000 observations, more for fewer and fewer for more.
+        ``"potts"`` has fewer of more than 4,000.
     n_smoothing
         Rounds in which each observation takes the commonest label among itself and its spatial neighbours.
     neighbors_key
