@@ -83,7 +83,7 @@ VARIANTS = [
 def test_permuting_spots_permutes_all_outputs(options):
     network, inputs = make(**options).eval(), example()
     order = torch.randperm(12, generator=torch.Generator().manual_seed(3))
-    x, semantics, *graphs = inputs
+    x, semantics, *graphs = inputs[:4]
     graphs = [graph.to_dense()[order][:, order].to_sparse_csr() for graph in graphs]
     permuted = network(st.nn.SemSTInputs(x[order], semantics[order], *graphs))
     for got, wanted in zip(permuted, network(inputs), strict=True):
@@ -94,7 +94,8 @@ def test_permuting_spots_permutes_all_outputs(options):
 
 
 def test_the_authors_equations():
-    network, (x, semantics, spatial_graph, feature_graph) = make().eval(), example()
+    network, inputs = make().eval(), example()
+    x, semantics, spatial_graph, feature_graph = inputs[:4]
 
     def encode(encoder: nn.Module, graph: torch.Tensor) -> torch.Tensor:
         a, first, second = graph.to_dense(), encoder.first, encoder.second
@@ -104,7 +105,7 @@ def test_the_authors_equations():
     spatial, feature = encode(network.spatial_encoder, spatial_graph), encode(network.feature_encoder, feature_graph)
     alpha, beta = network.fsm.modulation(network.semantic_head(semantics)).chunk(2, dim=1)
     z = network.fusion((1 + alpha) * torch.cat([spatial, feature], dim=1) + beta)
-    got = network((x, semantics, spatial_graph, feature_graph))
+    got = network(inputs)
     for part, wanted in zip(got, (z, spatial, feature), strict=True):
         torch.testing.assert_close(part, wanted, rtol=0, atol=1e-12)
 
