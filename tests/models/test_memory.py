@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_iter
 
 import semtx as st
 from semtx.graphs import graph_report, normalize_adjacency, ring_means, rings, spatial_graph
+from semtx.models._semst_preprocessing import csr_tensor
 from semtx.models._semst_training import train_network
 from semtx.train import make_fabric
 
@@ -121,13 +122,8 @@ def test_a_training_step_of_the_authors_presets(graph, preset):
         fusion=config.fusion,
         decoder_hidden_dim=4,
     )
-    csr = torch.sparse_csr_tensor(
-        torch.from_numpy(adjacency.indptr),
-        torch.from_numpy(adjacency.indices),
-        torch.from_numpy(adjacency.data),
-        (N, N),
-    )
-    inputs = st.nn.SemSTInputs(torch.from_numpy(x.toarray()), torch.zeros(N, 6), csr, csr)
+    edges = csr_tensor(adjacency)
+    inputs = st.nn.SemSTInputs(csr_tensor(x), torch.zeros(N, 6), edges, edges)
     with no_pairs(N):
         record = train_network(network, config, inputs, x, graph, make_fabric("cpu"), show_progress_bar=False)
     assert set(record.losses) == {"zinb", "correlation", "spatial", "total"}
