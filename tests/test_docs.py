@@ -181,22 +181,6 @@ def test_key_tables_have_every_key():
     assert not [name for name, value in constants.items() if value not in tables]
 
 
-def test_written_keys_are_those_that_are_written(tissue):
-    before = {slot: set(getattr(tissue, slot)) for slot in ("obs", "var", "obsm", "varm", "obsp", "uns")}
-    st.pp.gene_semantics(tissue)
-    st.pp.cell_semantics(tissue)
-    st.tl.semst(tissue, 3, max_epochs=2, store_modulation=True)
-    st.tl.scllm_dsc(tissue, 3, max_epochs=2, store_views=True)
-    st.tl.describe(tissue)
-    st.tl.gene_attribution(tissue)
-    st.tl.query(tissue, "myelin sheath", encoder="vocabulary")
-    st.tl.cluster(tissue, 3, use_rep="X_semst")
-    table = keys.written_table()
-    written = [(slot, key) for slot, had in before.items() for key in getattr(tissue, slot) if key not in had]
-    assert len(written) > 20
-    assert not [(slot, key) for slot, key in written if f'`{slot}["{key}"]`' not in table]
-
-
 @pytest.mark.parametrize("draw", [architecture.semst, architecture.scllm_dsc])
 def test_drawings_are_well_formed_and_boxes_do_not_touch(draw):
     root = ElementTree.fromstring(draw())
