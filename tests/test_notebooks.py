@@ -46,6 +46,6 @@ def test_runs(notebook, tmp_path, monkeypatch):
         pytest.importorskip("openai", reason="the extra semtx[openai] is not installed")
     monkeypatch.setenv("SEMTX_CACHEDIR", str(tmp_path))
     for cell in notebook.cells:
-        cell.source = cell.source.replace("datasets.tissue()", "datasets.tissue(150)").replace("range(3)", "range(1)")
+        cell.source = cell.source.replace("datasets.tissue()", "datasets.tissue(400)").replace("range(3)", "range(1)")
         cell.source = cell.source.replace("datasets.cells()", "datasets.cells(300)")
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
