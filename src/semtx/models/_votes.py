@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _N_INIT = 10
+_LEAST_SHARE = 0.02
 
 
 def agreed_clusters(
@@ -45,7 +46,9 @@ def agreed_clusters(
     distinct, inverse, number = np.unique(columns, axis=0, return_inverse=True, return_counts=True)
     values = np.sqrt(np.tile(weights, (len(distinct), 1)))
     if by_share:
-        values /= np.sqrt(np.bincount(columns.ravel(), minlength=starts[-1]) / n)[distinct]
+        # odd observations are no cluster that counts as much as others
+        shares = np.maximum(np.bincount(columns.ravel(), minlength=starts[-1]) / n, _LEAST_SHARE)
+        values /= np.sqrt(shares)[distinct]
     indicators = sparse.csr_matrix(
         (values.ravel(), distinct.ravel(), np.arange(0, distinct.size + 1, n_votes)),
         shape=(len(distinct), starts[-1]),
