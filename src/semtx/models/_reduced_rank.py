@@ -9,7 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_RIDGE = 0.01
 # taken into double precision at a time
 _ROWS = 65_536
 
@@ -19,8 +18,9 @@ def reduced_rank_regression(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     r"""Find the few directions of ``x`` that predict ``y`` best.
 
-    Minimises :math:`\lVert Y - X B \rVert^2 + \lambda \lVert B \rVert^2` over matrices B of rank ``rank``; the columns
-    of the result are ordered by how much of ``y`` they explain. Cost O(n d^2), in one pass over the rows.
+    Minimises :math:`\lVert Y - X B \rVert^2 + \lambda \lVert B \rVert^2` over matrices B of rank ``rank``, with
+    :math:`\lambda` the mean eigenvalue of :math:`X^\top X` times :math:`d_y / n`, which matters where observations are
+    few. The columns of the result are ordered by how much of ``y`` they explain. Cost O(n d^2), in one pass over the rows.
 
     Parameters
     ----------
@@ -42,7 +42,8 @@ def reduced_rank_regression(
         centred = x[rows] - mean
         gram += centred.T @ centred
         cross += centred.T @ (y[rows] - mean_response)
-    ridge = _RIDGE * np.trace(gram) / len(gram) + 1e-12
+    # of few observations it keeps each from being predicted by its own noise in that of its neighbours
+    ridge = y.shape[1] / len(x) * np.trace(gram) / len(gram) + 1e-12
     coefficients = np.linalg.solve(gram + ridge * np.eye(len(gram)), cross)
     # the best rank-k fit projects the full fit on its own principal directions
     fitted_gram = coefficients.T @ gram @ coefficients
