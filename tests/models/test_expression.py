@@ -92,7 +92,7 @@ def test_full_rank_is_ridge_regression():
     fitted = x @ weight + bias
     centred, response = x - x.mean(axis=0), y - y.mean(axis=0)
     gram = centred.T @ centred
-    ridge = gram + 0.01 * np.trace(gram) / 5 * np.eye(5)
+    ridge = gram + 4 / 60 * np.trace(gram) / 5 * np.eye(5)
     wanted = centred @ np.linalg.solve(ridge, centred.T @ response)
     # the same up to a rotation of the columns
     np.testing.assert_allclose(fitted @ fitted.T, wanted @ wanted.T, atol=1e-4)
@@ -108,6 +108,14 @@ def test_low_rank_finds_the_planted_direction_first():
     found = x @ weight + bias
     assert abs(np.corrcoef(found[:, 0], signal)[0, 1]) > 0.999
     assert found[:, 0].std() > 20 * found[:, 1].std()
+
+
+def test_few_observations_are_not_predicted_by_their_own_noise():
+    """As many predictors as observations would fit every one exactly, and each would lie alone."""
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(40, 60)), generator.normal(size=(40, 20))
+    weight, bias = reduced_rank_regression(x, y, 20)
+    assert (x @ weight + bias).var() < 0.8 * y.var()
 
 
 def test_predictors_that_repeat_each_other_are_no_problem():
