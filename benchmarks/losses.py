@@ -72,18 +72,21 @@ def one(side: str, n_obs: int, n_vars: int) -> tuple[float, float]:
 def our_epoch(n_obs: int, n_vars: int) -> Callable[[], None]:
     """Draw random input, and return one epoch: decoder, ZINB, correlation and spatial term."""
     import torch
+    from scipy import sparse
 
     import semtx as st
+    from semtx.models._semst_preprocessing import csr_tensor
 
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(n_obs, _LATENT, generator=generator, requires_grad=True)
     feature = torch.randn(n_obs, _LATENT, generator=generator, requires_grad=True)
     # drawn in blocks, so that what is measured is the losses
     parts = [
-        torch.poisson(torch.full((len(rows), n_vars), 0.3), generator=generator).to_sparse_csr()
+        sparse.csr_matrix(torch.poisson(torch.full((len(rows), n_vars), 0.3), generator=generator).numpy())
         for rows in torch.arange(n_obs).split(512)
     ]
-    counts = _stacked(parts, n_vars)
+    counts = csr_tensor(sparse.vstack(parts, format="csr"))
+    del parts
     decoder = st.nn.ZINBDecoder(_LATENT, n_vars, hidden_dim=_HIDDEN)
     edges = _edges(n_obs)
 
@@ -122,17 +125,6 @@ def _edges(n_obs: int):
 
     rows = torch.arange(n_obs).repeat_interleave(_NEIGHBORS)
     return torch.stack([rows, (rows + torch.arange(1, _NEIGHBORS + 1).repeat(n_obs)) % n_obs])
-
-
-def _stacked(parts: list, n_vars: int):
-    import torch
-
-    from semtx.nn._sparse import sparse_csr
-
-    lengths = torch.cat([part.crow_indices().diff() for part in parts])
-    pointers = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-    columns = torch.cat([part.col_indices() for part in parts])
-    return sparse_csr(pointers, columns, torch.cat([part.values() for part in parts]), (len(lengths), n_vars))
 
 
 if __name__ == "__main__":

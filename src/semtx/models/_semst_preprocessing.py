@@ -200,10 +200,11 @@ def tensor(array: NDArray) -> Tensor:
 
 
 def csr_tensor(matrix: sparse.csr_matrix) -> Tensor:
-    """Return a scipy CSR matrix as a float32 torch CSR tensor."""
+    """Return a scipy CSR matrix as a float32 torch CSR tensor; where its size allows with indices in 32 bits."""
+    index = np.int32 if max(matrix.nnz, *matrix.shape) < 2**31 else np.int64
     return sparse_csr(
-        tensor(matrix.indptr.astype(np.int64)),
-        tensor(matrix.indices.astype(np.int64)),
+        tensor(matrix.indptr.astype(index, copy=False)),
+        tensor(matrix.indices.astype(index, copy=False)),
         tensor(matrix.data.astype(np.float32)),
         matrix.shape,
     )

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from semtx.nn import SemSTNetwork
     from semtx.train import Checkpoint
 
-# bytes of a number, of a sparse entry (int64 column), and of a weight with gradient and the two moments of Adam
-_NUMBER, _ENTRY, _WEIGHT = 4, 12, 20
+# bytes of a number, of a sparse entry (int32 column), and of a weight with gradient and the two moments of Adam
+_NUMBER, _ENTRY, _WEIGHT = 4, 8, 20
 # numbers that the likelihood holds of each entry decoded at a time
 _OF_LIKELIHOOD = 24
 # counts at which a gene's first slopes are half its own

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch.nn.functional import normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +43,10 @@ def correlation_reduction(
     # under autocast the views may come in half precision, and sums over cells need more
     precision = torch.promote_types(spatial.dtype, torch.float32)
     with torch.autocast(spatial.device.type, enabled=False):
-        cosine = normalize(spatial.to(precision), dim=0).T @ normalize(feature.to(precision), dim=0)
+        views = spatial.to(precision), feature.to(precision)
+        # the product is scaled, and not the views, of which that would make copies
+        lengths = [torch.linalg.vector_norm(view, dim=0).clamp_min(1e-12) for view in views]
+        cosine = views[0].T @ views[1] / torch.outer(*lengths)
     h = cosine.shape[0]
     squares = (cosine - torch.eye(h, dtype=cosine.dtype, device=cosine.device)) ** 2
     if weighting == "uniform":

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # entries made dense at a time: 16 MiB
 _ENTRIES = 2**22
+# what is below counts as zero
+_ZERO = 1e-8
 
 
 def sparse_csr(pointers: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
@@ -36,6 +38,21 @@ def dense_rows(matrix: Tensor, rows: slice) -> Tensor:
     first, last = int(pointers[0]), int(pointers[-1])
     columns, values = matrix.col_indices()[first:last], matrix.values()[first:last]
     return sparse_csr(pointers - first, columns, values, (len(pointers) - 1, matrix.shape[1])).to_dense()
+
+
+def stored_entries(matrix: Tensor, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    """Return where some rows of a dense or sparse CSR matrix are above zero, counted row by row, and the values there."""
+    if matrix.layout != torch.sparse_csr:
+        entries = matrix[rows].reshape(-1)
+        stored = (entries >= _ZERO).nonzero().ravel()
+        return stored, entries[stored]
+    start, stop, _ = rows.indices(matrix.shape[0])
+    pointers = matrix.crow_indices()[start : stop + 1]
+    first, last = int(pointers[0]), int(pointers[-1])
+    values = matrix.values()[first:last]
+    stored = torch.repeat_interleave(pointers.diff()) * matrix.shape[1] + matrix.col_indices()[first:last]
+    above = values >= _ZERO
+    return stored[above], values[above]
 
 
 def sparse_input_product(x: Tensor, weight: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import softplus
 
+from semtx.nn._sparse import stored_entries
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -50,45 +52,14 @@ def zinb_nll(target: Tensor, mu: Tensor, theta: Tensor, pi_logits: Tensor) -> Te
     >>> round(float(st.nn.zinb_nll(zero, one, one, torch.full((1, 1), -30.0))), 4)  # NB(0; 1, 1) = 1/2
     0.6931
     """
-    return zinb_nll_of_log_mean(target, torch.log(mu), theta, pi_logits)
-
-
-def zinb_nll_of_log_mean(target: Tensor, log_mu: Tensor, theta: Tensor, pi_logits: Tensor) -> Tensor:
-    """Compute :func:`zinb_nll` from the logarithm of the mean, which decoders have at hand."""
-    return _ZINB.apply(target, log_mu, theta, pi_logits)  # type: ignore[no-untyped-call]
+    return _ZINB.apply(target, torch.log(mu), theta, pi_logits)  # type: ignore[no-untyped-call]
 
 
 class _ZINB(torch.autograd.Function):
-    # Below, u = log(mu / theta), so that log(theta + mu) - log(theta) = softplus(u), and log NB(0) = -theta softplus(u).
-
     @staticmethod
     def forward(ctx: Any, target: Tensor, log_mu: Tensor, theta: Tensor, pi_logits: Tensor) -> Tensor:
-        target, log_mu, theta, pi_logits = (x.contiguous() for x in (target, log_mu, theta, pi_logits))
-        u = log_mu - torch.log(theta)
-        log_ratio = softplus(u)
-        share = torch.sigmoid(u)
-        inflated = -theta * log_ratio - pi_logits
-        # every entry as if it were zero: -log(pi + (1 - pi) NB(0))
-        value = _sum_to(softplus(-pi_logits), target).sum() - softplus(inflated).sum()
-        weight = torch.sigmoid(inflated)
-        d_log_mu = weight * theta * share
-        d_theta = weight * (log_ratio - share)
-        d_pi = weight - torch.sigmoid(-pi_logits)
-
-        # ... then the entries that are not zero put right, found in one dimension, where indexing is fast
-        stored = (target.reshape(-1) >= 1e-8).nonzero().ravel()
-        y, ratio, part, log_mean = (x.reshape(-1)[stored] for x in (target, log_ratio, share, u))
-        genes = stored % target.shape[1] if theta.dim() == 1 else stored
-        own_theta, logits = theta.reshape(-1)[genes], pi_logits.reshape(-1)[genes]
-        as_zero = softplus(-logits) - softplus(inflated.reshape(-1)[stored])
-        log_rising, slope, log_factorial = _rising(y, own_theta)
-        log_nb = log_rising - log_factorial - (own_theta + y) * ratio + y * log_mean
-        value = value + (softplus(logits) - log_nb - as_zero).sum()
-        odds = (own_theta + y) * part
-        d_log_mu.view(-1)[stored] = odds - y
-        d_theta.view(-1)[stored] = ratio - slope + (y - odds) / own_theta
-        d_pi.view(-1)[stored] = torch.sigmoid(logits)
-        ctx.save_for_backward(d_log_mu, _reduced(d_theta, theta), _reduced(d_pi, pi_logits))
+        value, *gradients = zinb_with_gradients(*stored_entries(target), log_mu, theta, pi_logits)
+        ctx.save_for_backward(*gradients)
         return value
 
     @staticmethod
@@ -96,6 +67,42 @@ class _ZINB(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
         d_log_mu, d_theta, d_pi = ctx.saved_tensors
         return None, gradient * d_log_mu, gradient * d_theta, gradient * d_pi
+
+
+def zinb_with_gradients(
+    stored: Tensor, y: Tensor, log_mu: Tensor, theta: Tensor, pi_logits: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Compute :func:`zinb_nll` and its gradients in log_mu, theta and pi_logits, of a target as :func:`stored_entries` tells."""
+    log_mu, theta, pi_logits = (x.contiguous() for x in (log_mu, theta, pi_logits))
+    # u = log(mu / theta), so that log(theta + mu) - log(theta) = softplus(u), and log NB(0) = -theta softplus(u)
+    u = log_mu - torch.log(theta)
+    log_ratio = softplus(u)
+    inflated = (theta * log_ratio).add_(pi_logits).neg_()
+    genes = stored % log_mu.shape[1] if theta.dim() == 1 else stored
+    log_mean, ratio, stored_inflated = (x.view(-1)[stored] for x in (u, log_ratio, inflated))
+    own_theta, logits = theta.view(-1)[genes], pi_logits.view(-1)[genes]
+
+    # every entry as if it were zero: -log(pi + (1 - pi) NB(0)); memory is used again, since fresh one costs more than sums
+    negated = -pi_logits
+    n_each = log_mu.numel() // pi_logits.numel()
+    value = n_each * softplus(negated).sum() - softplus(inflated).sum()
+    share, weight = u.sigmoid_(), inflated.sigmoid_()
+    d_log_mu = (weight * theta).mul_(share)
+    d_theta = log_ratio.sub_(share).mul_(weight)
+    d_pi = weight.sub_(negated.sigmoid_())
+
+    # ... then the entries that are not zero put right, found in one dimension, where indexing is fast
+    as_zero = softplus(-logits) - softplus(stored_inflated)
+    log_rising, slope, log_factorial = _rising(y, own_theta)
+    log_nb = log_rising - log_factorial - (own_theta + y) * ratio + y * log_mean
+    value = value + (softplus(logits) - log_nb - as_zero).sum()
+    odds = (own_theta + y) * torch.sigmoid(log_mean)
+    d_log_mu.view(-1)[stored] = odds - y
+    d_theta.view(-1)[stored] = ratio - slope + (y - odds) / own_theta
+    d_pi.view(-1)[stored] = torch.sigmoid(logits)
+    if theta.dim() == 1:
+        return value, d_log_mu, d_theta.sum(dim=0), d_pi.sum(dim=0)
+    return value, d_log_mu, d_theta, d_pi
 
 
 def _rising(y: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,12 +115,3 @@ def _rising(y: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     slope[more] = torch.digamma(y + theta) - torch.digamma(theta)
     log_factorial[more] = torch.lgamma(y + 1)
     return log_rising, slope, log_factorial
-
-
-def _sum_to(values: Tensor, target: Tensor) -> Tensor:
-    """Weigh a value for each gene by the number of observations it stands for."""
-    return values * target.shape[0] if values.dim() == 1 else values
-
-
-def _reduced(gradient: Tensor, values: Tensor) -> Tensor:
-    return gradient.sum(dim=0) if values.dim() == 1 else gradient

@@ -1,23 +1,26 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.functional import linear, softplus
+from torch.nn.functional import hardtanh, linear, softplus
 
 from semtx.nn._batch_norm import BatchNorm
-from semtx.nn._sparse import dense_rows
-from semtx.nn._zinb import zinb_nll_of_log_mean
+from semtx.nn._sparse import stored_entries
+from semtx.nn._zinb import zinb_with_gradients
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-# entries decoded at a time: 2 MiB for each float32 intermediate, which stays in the cache of a CPU; a GPU wants more to do
-CHUNK_ENTRIES = 2**19
+# entries decoded at a time: 1 MiB for each float32 intermediate, which stays in the cache of a CPU; a GPU wants more to do
+CHUNK_ENTRIES = 2**18
 _CHUNK_ENTRIES_OF_GPU = 2**22
+# softplus of these is 1e-4 and 1e4
+_RAW_THETA = (math.log(math.expm1(1e-4)), 1e4)
 
 
 class ZINBParameters(NamedTuple):
@@ -67,7 +70,7 @@ class ZINBDecoder(nn.Module):
         self.hidden = (
             nn.Identity()
             if hidden_dim is None
-            else nn.Sequential(nn.Linear(latent_dim, hidden_dim), BatchNorm(hidden_dim), nn.ReLU())
+            else nn.Sequential(nn.Linear(latent_dim, hidden_dim), BatchNorm(hidden_dim), nn.ReLU(inplace=True))
         )
         self.mu = nn.Linear(width, n_genes)
         self.pi: nn.Linear | nn.Parameter
@@ -120,22 +123,25 @@ class ZINBDecoder(nn.Module):
         ridge
             Weight of the squared zero inflation that the authors' code adds to every entry.
         chunk
-            Rows at a time; ``None`` for half a million entries, on a GPU four million.
+            Rows at a time; ``None`` for a quarter of a million entries, on a GPU four million.
         """
         hidden = self.hidden(z)
         n, n_genes = hidden.shape[0], counts.shape[1]
         entries = CHUNK_ENTRIES if hidden.device.type == "cpu" else _CHUNK_ENTRIES_OF_GPU
         chunk = max(entries // n_genes, 1) if chunk is None else chunk
 
-        def nll_sum(part: Tensor, start: int) -> Tensor:
+        def nll_sum(part: Tensor, start: int) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
             rows = slice(start, start + len(part))
             factors = None if size_factors is None else size_factors[rows]
-            log_mu, theta, pi_logits = self._heads(part, factors, genes)
-            total = zinb_nll_of_log_mean(dense_rows(counts, rows), log_mu, theta, pi_logits)
-            if ridge:
-                entries_each = log_mu.numel() / pi_logits.numel()
-                total = total + ridge * entries_each * torch.sigmoid(pi_logits).square().sum()
-            return total
+            decoded = self._heads(part, factors, genes)
+            with torch.no_grad():
+                value, d_log_mu, d_theta, d_pi = zinb_with_gradients(*stored_entries(counts, rows), *decoded)
+                if ridge:
+                    pi = torch.sigmoid(decoded.pi_logits)
+                    weight = ridge * decoded.log_mu.numel() / pi.numel()
+                    value = value + weight * pi.square().sum()
+                    d_pi = d_pi + 2 * weight * pi.square() * (1 - pi)
+            return value, decoded, (d_log_mu, d_theta, d_pi)
 
         heads = [p for name, p in self.named_parameters() if not name.startswith("hidden.") and p.requires_grad]
         total = _SumOverChunks.apply(nll_sum, chunk, hidden, *heads)  # type: ignore[no-untyped-call]
@@ -150,16 +156,23 @@ class ZINBDecoder(nn.Module):
         log_mu, theta, pi_logits = (
             x.to(torch.promote_types(x.dtype, torch.float32)) for x in (log_mu, theta, pi_logits)
         )
-        # means of 1e-5 to 1e6, as the authors clip them
-        return ZINBParameters(log_mu.clamp(-11.5, 13.8), softplus(theta).clamp(1e-4, 1e4), pi_logits)
+        # means of 1e-5 to 1e6, as the authors clip them; hardtanh is clamp with a gradient in one pass
+        return ZINBParameters(hardtanh(log_mu, -11.5, 13.8), softplus(hardtanh(theta, *_RAW_THETA)), pi_logits)
 
 
 class _SumOverChunks(torch.autograd.Function):
-    """Sum a function over chunks of rows; each chunk's gradients are taken at once, so that its memory is free again."""
+    """Sum a loss over chunks of rows; each chunk's gradients are taken at once, so that its memory is free again.
+
+    The function returns the loss of a chunk, the tensors that it is computed from, and its gradients in these.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, function: Callable[[Tensor, int], Tensor], chunk: int, hidden: Tensor, *parameters: Tensor
+        ctx: Any,
+        function: Callable[[Tensor, int], tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]],
+        chunk: int,
+        hidden: Tensor,
+        *parameters: Tensor,
     ) -> Tensor:
         needed = any(ctx.needs_input_grad)
         total = hidden.new_zeros(())
@@ -168,23 +181,29 @@ class _SumOverChunks(torch.autograd.Function):
         for start in range(0, len(hidden), chunk):
             part = hidden[start : start + chunk].detach()
             if d_hidden is None:
-                total += function(part, start)
+                total += function(part, start)[0]
                 continue
             with torch.enable_grad():
-                part.requires_grad_()
-                value = function(part, start)
-                gradients = torch.autograd.grad(value, [part, *parameters])
-            total += value.detach()
+                value, decoded, slopes = function(part.requires_grad_(), start)
+            total += value
+            learned = [(x, slope) for x, slope in zip(decoded, slopes, strict=True) if x.requires_grad]
+            outputs, slopes = zip(*learned, strict=True)
+            gradients = torch.autograd.grad(outputs, [part, *parameters], slopes)
             d_hidden[start : start + chunk] = gradients[0]
             for whole, gradient in zip(d_parameters, gradients[1:], strict=True):
                 whole.add_(gradient)
-        ctx.save_for_backward(*([] if d_hidden is None else [d_hidden, *d_parameters]))
+        ctx.gradients = None if d_hidden is None else [d_hidden, *d_parameters]
         return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *(gradient * saved for saved in ctx.saved_tensors)
+        # scaled in place and given away: a copy of all would be the most that training holds
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            msg = "the gradient of ZINBDecoder.loss can be taken once; compute the loss again"
+            raise RuntimeError(msg)
+        return None, None, *(whole.mul_(gradient) for whole in gradients)
 
 
 def _head(layer: nn.Linear | nn.Parameter, hidden: Tensor, genes: Tensor | None) -> Tensor:
