@@ -51,6 +51,8 @@ _UNIT_TOLERANCE = 1e-3
 _MIN_UNIT_COLUMNS = 3
 # values of a file, dense, that are in memory at a time
 _BLOCK = 2**24
+# rows that are in double precision at a time
+ROWS_AT_A_TIME = 65_536
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,13 @@ def normalize_rows(matrix: sparse.csr_matrix, totals: NDArray[np.floating] | Non
     """
     totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel() if totals is None else np.asarray(totals)
     factors = np.divide(TARGET_SUM, totals, out=np.zeros(len(totals)), where=totals > 0)
-    return scale_entries(matrix, np.repeat(factors, np.diff(matrix.indptr)))
+    data = np.empty(matrix.nnz, dtype=np.float32)
+    for start in range(0, len(totals), ROWS_AT_A_TIME):
+        rows = slice(start, start + ROWS_AT_A_TIME)
+        pointers = matrix.indptr[start : start + ROWS_AT_A_TIME + 1]
+        entries = slice(pointers[0], pointers[-1])
+        data[entries] = matrix.data[entries] * np.repeat(factors[rows], np.diff(pointers))
+    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), matrix.shape)
 
 
 def scale_entries(matrix: sparse.csr_matrix, factors: NDArray[np.float64]) -> sparse.csr_matrix:

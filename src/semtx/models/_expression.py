@@ -66,7 +66,7 @@ class PrincipalComponents:
         from sklearn.decomposition import PCA
 
         n_components = min(n_components, min(x.shape) - 1)
-        if abs(x.max(axis=0) - x.min(axis=0)).max() == 0:
+        if _has_equal_rows(x):
             # equal rows have no directions, and arpack stops at that
             mean = np.asarray(x[:1].mean(axis=0), dtype=np.float32).ravel()
             return cls(mean, np.zeros((n_components, x.shape[1]), dtype=np.float32))
@@ -79,6 +79,16 @@ class PrincipalComponents:
     def transform(self, x: sparse.csr_matrix | NDArray[np.floating]) -> NDArray[np.float32]:
         """Return shape (n, n_components)."""
         return np.asarray(x @ self.components.T - self.mean @ self.components.T, dtype=np.float32)
+
+
+def _has_equal_rows(x: sparse.csr_matrix | NDArray[np.floating]) -> bool:
+    if isinstance(x, np.ndarray):
+        return bool((x == x[:1]).all())
+    # not by columns: their extremes cost a copy of all
+    lengths = np.diff(x.indptr)
+    if (lengths != lengths[0]).any():
+        return False
+    return all(bool((part.reshape(x.shape[0], -1) == part[: lengths[0]]).all()) for part in (x.indices, x.data))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from semtx._counts import ROWS_AT_A_TIME
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-# taken into double precision at a time
-_ROWS = 65_536
 
 
 def reduced_rank_regression(
@@ -37,8 +36,8 @@ def reduced_rank_regression(
     """
     mean, mean_response = (values.mean(axis=0, dtype=np.float64) for values in (x, y))
     gram, cross = np.zeros((x.shape[1], x.shape[1])), np.zeros((x.shape[1], y.shape[1]))
-    for start in range(0, len(x), _ROWS):
-        rows = slice(start, start + _ROWS)
+    for start in range(0, len(x), ROWS_AT_A_TIME):
+        rows = slice(start, start + ROWS_AT_A_TIME)
         centred = x[rows] - mean
         gram += centred.T @ centred
         cross += centred.T @ (y[rows] - mean_response)

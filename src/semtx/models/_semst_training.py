@@ -7,6 +7,7 @@ import torch
 from scipy import sparse
 from torch import nn
 
+from semtx._counts import ROWS_AT_A_TIME
 from semtx.graphs import binary
 from semtx.models._semst_batches import InParts, InputRows
 from semtx.models._semst_preprocessing import csr_tensor, tensor
@@ -288,9 +289,12 @@ def _start_decoder(network: SemSTNetwork, inputs: SemSTInputs, counts: sparse.cs
         z = network(inputs).z.double().numpy()
     n = len(z)
     centre = z.mean(axis=0)
-    rates = sparse.csr_matrix(sparse.diags(1 / factors.double().numpy()) @ counts)
-    means = np.asarray(rates.mean(axis=0), dtype=np.float64).ravel()
-    covariance = (rates.T @ (z - centre)) / n
+    means, covariance = np.zeros(counts.shape[1]), np.zeros((counts.shape[1], z.shape[1]))
+    for start in range(0, n, ROWS_AT_A_TIME):
+        rows = slice(start, start + ROWS_AT_A_TIME)
+        rates = sparse.csr_matrix(sparse.diags(1 / factors[rows].double().numpy()) @ counts[rows])
+        means += np.asarray(rates.sum(axis=0)).ravel() / n
+        covariance += (rates.T @ (z[rows] - centre)) / n
     gram = np.cov(z.T, ddof=0) + 1e-8 * np.eye(z.shape[1])
     slopes = np.linalg.solve(gram, covariance.T).T / np.maximum(means, 1e-12)[:, None]
     slopes *= (n * means / (n * means + _PRIOR_COUNTS))[:, None]

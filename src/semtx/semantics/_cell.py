@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from scipy import sparse
 
-from semtx._counts import scale_entries, standard_deviations
+from semtx._counts import ROWS_AT_A_TIME, scale_entries, standard_deviations
 from semtx._validate import check_choice, check_integer
 
 if TYPE_CHECKING:
@@ -175,10 +175,15 @@ def weighted_semantics(weights: sparse.csr_matrix, gene_vectors: NDArray[np.floa
         msg = f"weights of {weights.shape[1]} genes cannot average the vectors of {len(vectors)} genes"
         raise ValueError(msg)
     has_vector = vectors.any(axis=1).astype(np.float64)
-    totals = weights.astype(np.float64) @ has_vector
-    factors = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
-    # scaling the weights first keeps the float32 sums near one
-    return scale_entries(weights, np.repeat(factors, np.diff(weights.indptr))).astype(np.float32) @ vectors
+    means = np.empty((weights.shape[0], vectors.shape[1]), dtype=np.float32)
+    for start in range(0, len(means), ROWS_AT_A_TIME):
+        rows = slice(start, start + ROWS_AT_A_TIME)
+        part = weights[rows]
+        totals = part.astype(np.float64) @ has_vector
+        factors = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
+        # scaling the weights first keeps the float32 sums near one
+        means[rows] = scale_entries(part, np.repeat(factors, np.diff(part.indptr))) @ vectors
+    return means
 
 
 def rank_weights(

@@ -257,7 +257,12 @@ def semst(
     from semtx.models._semst import SemST
 
     model = SemST(config, random_state=random_state, accelerator=accelerator, devices=devices, precision=precision)
-    x, names = counts.matrix[:, genes], adata.var_names[genes].tolist()
+    x, names = counts.matrix, adata.var_names[genes].tolist()
+    if len(genes) < adata.n_vars:
+        x = x[:, genes]
+    # what is large and has been read is let go: the counts of the other genes, and the semantics in full width
+    counts_source, counts_kind = counts.source, counts.kind
+    del counts
     with limit_threads():
         inputs = model._fit(
             x,
@@ -268,6 +273,7 @@ def semst(
             show_progress_bar=show_progress_bar,
             checkpoint=checkpoint,
         )
+        del meaning
         z = model._embed(inputs)
         found = cluster_and_smooth(
             z,
@@ -306,8 +312,8 @@ def semst(
         "tl.semst",
         params,
         config=asdict(config),
-        counts=counts.source,
-        counts_kind=counts.kind,
+        counts=counts_source,
+        counts_kind=counts_kind,
         n_genes=len(genes),
         n_empty=n_empty,
         semantics_source=source,
