@@ -49,7 +49,7 @@ _warns: ContextVar[bool] = ContextVar("warns", default=True)
 TARGET_SUM = 1e4
 _UNIT_TOLERANCE = 1e-3
 _MIN_UNIT_COLUMNS = 3
-# values of a file, dense, that are in memory at a time
+# values in memory at a time: of a file, dense, or in double precision
 _BLOCK = 2**24
 # rows that are in double precision at a time
 ROWS_AT_A_TIME = 65_536
@@ -227,9 +227,16 @@ def standard_deviations(matrix: sparse.csr_matrix) -> NDArray[np.float64]:
     n = matrix.shape[0]
     if n < 2:
         return np.zeros(matrix.shape[1])
-    value = matrix.data.astype(np.float64)
-    mean = np.bincount(matrix.indices, value, matrix.shape[1]) / n
+    width = matrix.shape[1]
+    parts = [slice(start, start + _BLOCK) for start in range(0, matrix.nnz, _BLOCK)]
+    sums, stored, counted = np.zeros(width), np.zeros(width), np.zeros(width)
+    for part in parts:
+        sums += np.bincount(matrix.indices[part], matrix.data[part], width)
+        counted += np.bincount(matrix.indices[part], minlength=width)
+    mean = sums / n
     # squared deviations of the stored values, plus those of the zeros that are not stored
-    stored = np.bincount(matrix.indices, (value - mean[matrix.indices]) ** 2, matrix.shape[1])
-    zeros = n - np.bincount(matrix.indices, minlength=matrix.shape[1])
+    for part in parts:
+        columns = matrix.indices[part]
+        stored += np.bincount(columns, (matrix.data[part] - mean[columns]) ** 2, width)
+    zeros = n - counted
     return np.sqrt((stored + zeros * mean**2) / (n - 1))

@@ -349,6 +349,8 @@ class ScLLMDSC:
         several = config.prototypes_per_cluster > 1
         view = "structure" if several else config.cluster_on
         z = one_view(views, view, config.text_weight).double().numpy()
+        # nobody else holds them, and k-means takes a copy
+        del views
         rows = sample(len(z), self.random_state)
         report: dict[str, Any] = {"n_clusters_asked": n_clusters, "criterion": "given"}
         if n_clusters is None and config.cluster_method in _RESOLUTIONS:

@@ -72,16 +72,21 @@ def views_of(network: ScLLMDSCNetwork, cells: Cells) -> ScLLMDSCViews:
     device = next(network.parameters()).device
     training = network.training
     network.eval()
-    parts = []
+    made: list[Tensor | None] = []
     with torch.no_grad():
         for rows in cells.chunks():
             text = cells.text_rows(rows)
             views = network(cells.expression(rows).to(device), None if text is None else text.to(device))
-            parts.append([None if view is None else view.cpu() for view in views])
+            if not made:
+                # filled part by part: parts that are put together at the end need twice the memory
+                made = [
+                    None if view is None else view.new_empty(len(cells), view.shape[1], device="cpu") for view in views
+                ]
+            for whole, view in zip(made, views, strict=True):
+                if whole is not None:
+                    whole[rows] = view.cpu()
     network.train(training)
-    latent, structure, text = (
-        None if columns[0] is None else torch.cat(columns) for columns in zip(*parts, strict=True)
-    )
+    latent, structure, text = made
     if not all(view is None or bool(torch.isfinite(view).all()) for view in (structure, text)):
         # the last step has no loss after it that would tell
         msg = "the embedding of the cells is not finite"

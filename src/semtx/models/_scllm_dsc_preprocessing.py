@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from semtx._counts import scale_entries, standard_deviations
+from semtx._counts import standard_deviations
 from semtx.models._expression import PrincipalComponents, centred_unit_rows, log_normalized
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _CLIP = 10.0
 _CHUNK = 4096
+_ENTRIES = 2**24
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class ScLLMDSCPreprocessing:
         for raw in made._raw_paths(cells, semantics):
             mean = raw.mean(axis=0)
             path, components = made._centred(raw, mean), None
+            del raw
             if config.n_semantic_components is not None and config.n_semantic_components < path.shape[1]:
                 components = PrincipalComponents.fit(path, config.n_semantic_components, random_state)
                 path = components.transform(path)
@@ -155,22 +157,31 @@ class ScLLMDSCPreprocessing:
         if self.scale is None or self.limit is None:
             msg = "expression is not standardised here"
             raise RuntimeError(msg)
-        x = scale_entries(log, 1 / self.scale[log.indices])
-        np.minimum(x.data, self.limit[x.indices], out=x.data)
-        return x
+        data = np.empty(log.nnz, dtype=np.float32)
+        # entries in parts, since each needs its column's scale and limit beside it
+        for start in range(0, log.nnz, _ENTRIES):
+            part = slice(start, start + _ENTRIES)
+            columns = log.indices[part]
+            data[part] = np.minimum(log.data[part] * (1 / self.scale[columns]), self.limit[columns])
+        return sparse.csr_matrix((data, log.indices, log.indptr), log.shape)
 
-    def _raw_paths(self, cells: Cells, semantics: NDArray[np.floating] | None) -> list[NDArray[np.float32]]:
-        paths = []
+    def _raw_paths(self, cells: Cells, semantics: NDArray[np.floating] | None) -> Iterator[NDArray[np.float32]]:
+        """Yield the paths one at a time, each to be let go before the next is made."""
         if self.gene_vectors is not None:
-            weighted = np.asarray(cells.matrix @ self.gene_vectors, dtype=np.float32)
-            if cells.offsets is not None:
-                weighted -= (cells.offsets @ self.gene_vectors)[cells.batch]
-            paths.append(weighted)
+            yield self._weighted(cells, self.gene_vectors)
         if semantics is not None:
-            paths.append(np.asarray(semantics, dtype=np.float32))
-        return paths
+            yield np.asarray(semantics, dtype=np.float32)
 
-    def _text(self, raw: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    @staticmethod
+    def _weighted(cells: Cells, gene_vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        weighted = np.asarray(cells.matrix @ gene_vectors, dtype=np.float32)
+        if cells.offsets is not None:
+            offsets = cells.offsets @ gene_vectors
+            for rows in cells.chunks():
+                weighted[rows] -= offsets[cells.batch[rows]]
+        return weighted
+
+    def _text(self, raw: Iterable[NDArray[np.float32]]) -> NDArray[np.float32] | None:
         made = []
         for path, mean, components, scale in zip(raw, self.path_means, self.paths, self.path_scales, strict=True):
             centred = self._centred(path, mean)
@@ -249,5 +260,7 @@ def _as_given(x: sparse.csr_matrix | NDArray[np.floating]) -> sparse.csr_matrix 
 
 
 def _means_by_batch(matrix: sparse.csr_matrix | NDArray[np.float32], batch: NDArray[np.int64]) -> NDArray[np.float32]:
-    means = [np.asarray(matrix[batch == number].mean(axis=0)).ravel() for number in range(batch.max() + 1)]
+    # one batch is all rows, which need no copy
+    parts = (matrix[batch == number] if batch.any() else matrix for number in range(batch.max() + 1))
+    means = [np.asarray(part.mean(axis=0)).ravel() for part in parts]
     return np.asarray(means, dtype=np.float32)

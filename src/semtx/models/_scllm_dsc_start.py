@@ -72,10 +72,12 @@ def warm_start_heads(network: ScLLMDSCNetwork, cells: Cells) -> None:
         return
     text_head = cast("ResidualPerceptron", network.text_head).linear
     cross = np.zeros((structure.in_features, text_head.in_features))
-    latent = views_of(network, cells).latent.double().numpy()
-    if cells.text is not None:
-        with torch.no_grad():
-            cross += latent.T @ network.mixed(torch.from_numpy(cells.text)).double().numpy()
+    latent = views_of(network, cells).latent
+    for rows in cells.chunks():
+        text = cells.text_rows(rows)
+        if text is not None:
+            with torch.no_grad():
+                cross += (latent[rows].double().T @ network.mixed(text).double()).numpy()
     left, _, right = np.linalg.svd(cross)
     _start(structure, left[:, :width])
     _start(text_head, right.T[:, :width])
