@@ -66,6 +66,18 @@ def test_components_span_what_a_singular_value_decomposition_finds(counts, n_com
     np.testing.assert_allclose(got * signs, wanted, atol=1e-3)
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_components_of_many_rows_are_those_of_few(monkeypatch, counts, form):
+    """Many rows are decomposed by the products of columns."""
+    x = form(np.tile(counts, (10, 1)))
+    got = PrincipalComponents.fit(x, 5, 0)
+    assert x.shape[0] > 10 * x.shape[1]
+    monkeypatch.setattr("semtx.models._expression.is_tall", lambda shape: False)
+    wanted = PrincipalComponents.fit(x, 5, 0)
+    np.testing.assert_allclose(got.mean, wanted.mean, rtol=1e-5)
+    np.testing.assert_allclose(got.components, wanted.components, atol=1e-4)
+
+
 def test_fewer_components_than_asked_where_there_are_fewer_dimensions(counts):
     assert PrincipalComponents.fit(sparse.csr_matrix(counts[:, :4]), 30, 0).components.shape == (3, 4)
 

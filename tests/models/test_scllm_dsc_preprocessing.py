@@ -213,9 +213,11 @@ def test_log_expression_is_that_of_scanpy(counts):
 
 
 class TestPrincipalAxes:
+    @pytest.mark.parametrize("tall", [True, False], ids=["many cells", "few cells"])
     @pytest.mark.parametrize("batch", [ONE, BATCH], ids=["one batch", "three batches"])
     @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
-    def test_equal_those_of_the_dense_matrix(self, counts, form, batch):
+    def test_equal_those_of_the_dense_matrix(self, monkeypatch, counts, form, batch, tall):
+        monkeypatch.setattr("semtx.models._scllm_dsc_preprocessing.is_tall", lambda shape: tall)
         _, cells = fit(STANDARDIZED, form(counts), batch)
         dense = cells.expression(slice(None)).double().numpy()
         got = principal_axes(cells, 4, 0)
@@ -224,7 +226,9 @@ class TestPrincipalAxes:
         np.testing.assert_allclose(np.linalg.norm(dense @ got.T, axis=0), lengths[:4], rtol=1e-5)
         assert (got[np.arange(4), np.abs(got).argmax(axis=1)] > 0).all()
 
-    def test_of_cells_without_any_difference(self):
+    @pytest.mark.parametrize("tall", [True, False], ids=["many cells", "few cells"])
+    def test_of_cells_without_any_difference(self, monkeypatch, tall):
+        monkeypatch.setattr("semtx.models._scllm_dsc_preprocessing.is_tall", lambda shape: tall)
         cells = Cells(sparse.csr_matrix((N, D), dtype=np.float32), np.zeros((1, D), dtype=np.float32), ONE)
         assert not principal_axes(cells, 4, 0).any()
 

@@ -8,7 +8,14 @@ import torch
 from scipy import sparse
 
 from semtx._counts import standard_deviations
-from semtx.models._expression import PrincipalComponents, centred_unit_rows, log_normalized
+from semtx.models._expression import (
+    PrincipalComponents,
+    centred_unit_rows,
+    is_tall,
+    leading_axes,
+    log_normalized,
+    with_signs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -234,6 +241,10 @@ def principal_axes(cells: Cells, n_components: int, random_state: int) -> NDArra
     from scipy.sparse.linalg import LinearOperator, svds
 
     n, n_inputs = cells.matrix.shape
+    if is_tall((n, n_inputs)):
+        blocks = (cells.expression(rows).double().numpy() for rows in cells.chunks())
+        products = np.asarray(sum(block.T @ block for block in blocks))
+        return leading_axes(products, n_components) if products.any() else _no_axes(n_components, n_inputs)
     offsets = np.zeros((1, n_inputs)) if cells.offsets is None else cells.offsets.astype(np.float64)
     batch = np.zeros(n, dtype=np.int64) if cells.offsets is None else cells.batch
     sums = sparse.csr_matrix((np.ones(n), (batch, np.arange(n))), shape=(len(offsets), n))
@@ -247,12 +258,13 @@ def principal_axes(cells: Cells, n_components: int, random_state: int) -> NDArra
     start = generator.standard_normal(min(n, n_inputs))
     if not np.any(centred.matvec(generator.standard_normal(n_inputs))):
         # equal cells have no directions, and arpack stops at that
-        return np.zeros((n_components, n_inputs), dtype=np.float32)
+        return _no_axes(n_components, n_inputs)
     _, lengths, axes = svds(centred, k=n_components, v0=start)
-    axes = axes[np.argsort(-lengths)]
-    # the sign of a singular vector is arbitrary: the largest entry is made positive
-    signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])
-    return np.ascontiguousarray(axes * signs[:, None], dtype=np.float32)
+    return with_signs(axes[np.argsort(-lengths)])
+
+
+def _no_axes(n_components: int, n_inputs: int) -> NDArray[np.float32]:
+    return np.zeros((n_components, n_inputs), dtype=np.float32)
 
 
 def _as_given(x: sparse.csr_matrix | NDArray[np.floating]) -> sparse.csr_matrix | NDArray[np.float32]:
