@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from anndata import AnnData
 
 _KEY, _TRUTH = "semst", "ground_truth"
 
@@ -41,26 +40,11 @@ def run_demo(folder: Path, *, random_state: int = 0, echo: Callable[[str], Any] 
     echo(f"run record, adata.uns[{_KEY!r}]")
     _echo_record(echo, adata.uns[_KEY])
 
-    _color_alike(adata)
     folder.mkdir(parents=True, exist_ok=True)
-    figure: Any = st.pl.spatial(adata, color=[_KEY, _TRUTH], show=False, return_fig=True)
+    figure: Any = st.pl.spatial(adata, color=[_KEY, _TRUTH], palette=_TRUTH, return_fig=True)
     figure.savefig(folder / "demo.png", dpi=110, bbox_inches="tight")
     adata.write_h5ad(folder / "demo.h5ad")
     echo(f"\nwritten: {folder / 'demo.png'}, {folder / 'demo.h5ad'}")
-
-
-def _color_alike(adata: AnnData) -> None:
-    """Give each domain found the colour of the true one it overlaps with most, for a picture that is easy to compare."""
-    import pandas as pd
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-    from scipy.optimize import linear_sum_assignment
-
-    overlap = pd.crosstab(adata.obs[_KEY], adata.obs[_TRUTH])
-    colors = [to_hex(color) for color in colormaps["Set2"](range(8))]
-    found, true = linear_sum_assignment(overlap, maximize=True)
-    adata.uns[f"{_TRUTH}_colors"] = colors[: overlap.shape[1]]
-    adata.uns[f"{_KEY}_colors"] = [colors[true[row]] for row in found]
 
 
 def _echo_table(echo: Callable[[str], Any], title: str, scores: Mapping[str, Any]) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from matplotlib.collections import EllipseCollection
@@ -14,6 +16,8 @@ import semtx as st
 from semtx.pl._palette import NA_COLOR
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.axes import Axes
 
 
@@ -133,6 +137,22 @@ def test_palette_is_used_and_kept(tissue: AnnData, palette: object, expected: li
     assert list(tissue.uns["ground_truth_colors"]) == expected
     st.pl.spatial(tissue, "ground_truth", show=False)
     assert list(tissue.uns["ground_truth_colors"]) == expected
+
+
+@pytest.mark.parametrize("plot", [st.pl.spatial, partial(st.pl.embedding, key="ground_truth", use_rep="spatial")])
+def test_palette_of_another_column(tissue: AnnData, plot: Callable[..., object]) -> None:
+    """Each group has the colour of its partner in the best matching; one without a partner a colour of its own."""
+    names = tissue.obs["ground_truth"].cat.categories
+    partner = dict(zip(["d", "a", "c", "e", "b"], names, strict=True))
+    found = tissue.obs["ground_truth"].map({name: group for group, name in partner.items()}).astype(str)
+    found.iloc[::7] = "without"
+    found.iloc[1::50] = "a"
+    tissue.obs["found"] = pd.Categorical(found)
+    plot(tissue, color=["found", "ground_truth"], palette="ground_truth", show=False)
+    true = dict(zip(names, tissue.uns["ground_truth_colors"], strict=True))
+    colors = dict(zip(tissue.obs["found"].cat.categories, tissue.uns["found_colors"], strict=True))
+    assert {group: colors[group] for group in partner} == {group: true[name] for group, name in partner.items()}
+    assert colors["without"] not in true.values()
 
 
 def test_palette_by_name(tissue: AnnData) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from semtx.pl._contingency import contingency, diagonal_order, labels_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -72,6 +74,7 @@ def category_colors(
 ) -> dict[object, str]:
     """Return the colour of every category: of `palette`, else (with ``keep``) those kept in ``.uns``, else our own.
 
+    A `palette` that is a column of ``.obs`` (with ``keep``) gives the colours of its categories to the groups they match.
     Colours of a categorical column are kept in ``.uns[f"{key}_colors"]``, so that they are the same in the next plot
     and in scanpy's; those of a view are not, since writing would turn it into a copy.
     """
@@ -85,7 +88,9 @@ def category_colors(
         changed = not usable
     else:
         changed = True
-        if isinstance(palette, str):
+        if keep and isinstance(palette, str) and palette in adata.obs:
+            colors = _matched(adata, key, categories, palette)
+        elif isinstance(palette, str):
             colors = _sampled(palette, n)
         elif isinstance(palette, Mapping):
             by_name = {str(category): color for category, color in palette.items()}
@@ -104,3 +109,15 @@ def category_colors(
     if keep and changed and not adata.is_view and key in adata.obs and hasattr(adata.obs[key], "cat"):
         adata.uns[place] = colors
     return dict(zip(categories, colors, strict=True))
+
+
+def _matched(adata: AnnData, key: str, categories: pd.Index, reference: str) -> list[str]:
+    """Colours of the categories of another column, by the matching with the most common cells; others get new ones."""
+    labels, others = labels_of(adata, key, "color"), labels_of(adata, reference, "palette")
+    colors = category_colors(adata, reference, others.cat.categories, None)
+    table = contingency(labels, others)
+    rows, columns, n_matched = diagonal_order(table.counts)
+    pairs = list(zip(rows[:n_matched], columns[:n_matched], strict=True))
+    found = {table.rows[row]: colors[table.columns[column]] for row, column in pairs}
+    new = (color for color in default_colors(len(colors) + len(categories)) if color not in colors.values())
+    return [found.get(category) or next(new) for category in categories]

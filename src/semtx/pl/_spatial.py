@@ -71,7 +71,8 @@ def spatial(
     layer
         Layer that genes are read from; `X` by default.
     palette
-        Colours of categories: a list, a dict from category to colour, or the name of a matplotlib colour map.
+        Colours of categories: a list, a dict from category to colour, the name of a matplotlib colour map, or a column
+        of `adata.obs`, whose colours go to the groups that share most cells with its own, so that maps of both compare.
         By default those in `adata.uns[f"{color}_colors"]`, else a set that colour-blind readers tell apart.
     cmap
         Colour map of numbers; ``"viridis"`` by default.
