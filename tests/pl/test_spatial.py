@@ -142,14 +142,17 @@ def test_palette_is_used_and_kept(tissue: AnnData, palette: object, expected: li
 @pytest.mark.parametrize("plot", [st.pl.spatial, partial(st.pl.embedding, key="ground_truth", use_rep="spatial")])
 def test_palette_of_another_column(tissue: AnnData, plot: Callable[..., object]) -> None:
     """Each group has the colour of its partner in the best matching; one without a partner a colour of its own."""
-    names = tissue.obs["ground_truth"].cat.categories
+    tissue.obs["ground_truth"] = tissue.obs["ground_truth"].cat.add_categories(["rare"])
+    names = tissue.obs["ground_truth"].cat.categories[:-1]
     partner = dict(zip(["d", "a", "c", "e", "b"], names, strict=True))
     found = tissue.obs["ground_truth"].map({name: group for group, name in partner.items()}).astype(str)
     found.iloc[::7] = "without"
     found.iloc[1::50] = "a"
+    # all that is left to match: too little
+    tissue.obs.loc[tissue.obs_names[[0, 7]], "ground_truth"] = "rare"
     tissue.obs["found"] = pd.Categorical(found)
     plot(tissue, color=["found", "ground_truth"], palette="ground_truth", show=False)
-    true = dict(zip(names, tissue.uns["ground_truth_colors"], strict=True))
+    true = dict(zip([*names, "rare"], tissue.uns["ground_truth_colors"], strict=True))
     colors = dict(zip(tissue.obs["found"].cat.categories, tissue.uns["found_colors"], strict=True))
     assert {group: colors[group] for group in partner} == {group: true[name] for group, name in partner.items()}
     assert colors["without"] not in true.values()

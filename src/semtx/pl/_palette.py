@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 NA_COLOR: Final = "#d9d9d9"
+_LEAST_SHARE = 0.1
 # Okabe and Ito's set without black, then three of Tol's, all told apart by colour-blind readers; the rest are, one after
 # the other, the colours farthest from all before, to readers with full colour vision and with each kind of colour blindness.
 _DEFAULT: Final = (
@@ -117,7 +118,12 @@ def _matched(adata: AnnData, key: str, categories: pd.Index, reference: str) -> 
     colors = category_colors(adata, reference, others.cat.categories, None)
     table = contingency(labels, others)
     rows, columns, n_matched = diagonal_order(table.counts)
-    pairs = list(zip(rows[:n_matched], columns[:n_matched], strict=True))
-    found = {table.rows[row]: colors[table.columns[column]] for row, column in pairs}
+    both = table.counts.sum(axis=1, keepdims=True) + table.counts.sum(axis=0) - table.counts
+    found = {
+        table.rows[row]: colors[table.columns[column]]
+        for row, column in zip(rows[:n_matched], columns[:n_matched], strict=True)
+        # left over by the others is no partner
+        if table.counts[row, column] >= _LEAST_SHARE * both[row, column]
+    }
     new = (color for color in default_colors(len(colors) + len(categories)) if color not in colors.values())
     return [found.get(category) or next(new) for category in categories]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,9 @@ class SharedPrefix:
 
         self.model = model
         self.length = _common_length(ids)
+        # transformers had another name for it at first
+        accepted = inspect.signature(model.forward).parameters
+        self.name = "cache" if "cache" in accepted else "past_key_values"
         self.cache: Any = None
         self.states = torch.zeros((0, model.config.get_text_config().hidden_size), device=model.device)
         if len(ids) < 2 or self.length < _WORTH_IT:
@@ -39,20 +43,20 @@ class SharedPrefix:
             return
         with torch.inference_mode():
             out = model(input_ids=torch.tensor([ids[0][: self.length]], device=model.device), use_cache=True)
-        cache = getattr(out, "past_key_values", None)
+        cache = getattr(out, self.name, None)
         if not hasattr(cache, "batch_repeat_interleave"):  # recurrent and other models without such a cache
             self.length = 0
             return
         self.cache = cache
         self.states = out.last_hidden_state[0].float()
 
-    def repeated(self, times: int) -> Any:
-        """Return a cache of its own for a batch of prompts."""
+    def repeated(self, times: int) -> dict[str, Any]:
+        """Return what tells the model of the prefix of each of a batch of prompts, with a cache of its own."""
         if self.cache is None:
-            return None
+            return {"use_cache": False}
         cache = copy.deepcopy(self.cache)
         cache.batch_repeat_interleave(times)
-        return cache
+        return {self.name: cache, "use_cache": True}
 
 
 def pooled_states(prefix: SharedPrefix, ids: list[list[int]], chosen: list[NDArray[np.bool_]]) -> NDArray[np.float32]:
@@ -87,8 +91,7 @@ def pooled_states(prefix: SharedPrefix, ids: list[list[int]], chosen: list[NDArr
         hidden = model(
             input_ids=torch.from_numpy(tokens).to(device),
             attention_mask=torch.from_numpy(attention).to(device),
-            past_key_values=prefix.repeated(len(ids)),
-            use_cache=prefix.cache is not None,
+            **prefix.repeated(len(ids)),
         ).last_hidden_state
         # a product with 0/1 weights would let an infinite state of a padding token through
         kept = hidden.float().masked_fill(~torch.from_numpy(weights).to(device)[:, :, None], 0)
