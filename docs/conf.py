@@ -118,6 +118,7 @@ html_theme = "sphinx_book_theme"
 html_title = "semtx"
 html_static_path = ["_static"]
 html_css_files = ["semtx.css"]
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_theme_options = {
     "repository_url": "https://github.com/semtx/semtx",
     "path_to_docs": "docs",
