@@ -20,7 +20,7 @@ READ = [
     ("`obs[library_key]`", "the same", "tells sections apart"),
     ([("uns", "spatial")], "`pl.spatial`", "image and scale factors, as squidpy reads them"),
     ([("obsp", k.SPATIAL_CONNECTIVITIES)], "`tl.semst`, `tl.cluster`", "used if present"),
-    ("`obs[batch_key]`", "`tl.scllm_dsc`, `metrics.batch_scores`", "names the batch"),
+    ("`obs[batch_key]`", "`tl.semst`, `tl.scllm_dsc`, `metrics.batch_scores`", "names the batch"),
     (
         "`obsm[use_rep]`",
         "`tl.modulate`, `tl.scllm_dsc`, `tl.cluster`, `metrics.batch_scores`",
