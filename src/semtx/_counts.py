@@ -53,6 +53,7 @@ _MIN_UNIT_COLUMNS = 3
 _BLOCK = 2**24
 # rows that are in double precision at a time
 ROWS_AT_A_TIME = 65_536
+DENSE_ROWS_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True)

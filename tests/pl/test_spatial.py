@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import semtx as st
-from semtx.pl._palette import NA_COLOR
+from semtx.pl._palette import NA_COLOR, default_colors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,6 +156,25 @@ def test_palette_of_another_column(tissue: AnnData, plot: Callable[..., object])
     colors = dict(zip(tissue.obs["found"].cat.categories, tissue.uns["found_colors"], strict=True))
     assert {group: colors[group] for group in partner} == {group: true[name] for group, name in partner.items()}
     assert colors["without"] not in true.values()
+
+
+def test_a_group_without_partner_takes_no_color_of_the_other_column(tissue: AnnData) -> None:
+    """However other packages have spelled them."""
+    tissue.uns["ground_truth_colors"] = [color.upper() for color in default_colors(5)]
+    tissue.obs["found"] = pd.Categorical(
+        tissue.obs["ground_truth"].astype(str).where(np.arange(300) % 7 > 0, "without")
+    )
+    st.pl.spatial(tissue, "found", palette="ground_truth", show=False)
+    assert len({to_hex(color) for color in (*tissue.uns["found_colors"], *tissue.uns["ground_truth_colors"])}) == 6
+
+
+def test_palette_of_the_column_itself(tissue: AnnData) -> None:
+    """Colours stay as they are, that of a category without spots too."""
+    tissue.obs["ground_truth"] = tissue.obs["ground_truth"].cat.add_categories(["nowhere"])
+    st.pl.spatial(tissue, "ground_truth", show=False)
+    before = list(tissue.uns["ground_truth_colors"])
+    st.pl.spatial(tissue, "ground_truth", palette="ground_truth", show=False)
+    assert list(tissue.uns["ground_truth_colors"]) == before
 
 
 def test_palette_by_name(tissue: AnnData) -> None:

@@ -97,9 +97,8 @@ def test_a_shared_beginning_goes_through_the_model_once(folder, hidden, monkeypa
     sizes = []
     model.register_forward_pre_hook(lambda *args: sizes.append(args[2]["input_ids"].shape), with_kwargs=True)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "error", FutureWarning
-        )  # the cache goes by the name that this version of transformers has
+        # the cache goes by the name that this version of transformers has
+        warnings.simplefilter("error", FutureWarning)
         vectors = encoder.embed(["MBP, PLP1", "MBP, GFAP, SNAP25", "MBP, GFAP", "MBP"])
     expected = [hidden([*words, *genes, "."])[picked].mean(axis=0) for genes in lists]
     np.testing.assert_allclose(vectors, expected, atol=2e-6)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from semtx._counts import normalize_rows, scale_entries, standard_deviations
+from semtx._counts import DENSE_ROWS_AT_A_TIME, normalize_rows, scale_entries, standard_deviations
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _CLIP = 10.0
-_ROWS_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,8 @@ class PrincipalComponents:
             return cls(mean, np.zeros((n_components, x.shape[1]), dtype=np.float32))
         if is_tall(x.shape):
             mean, products = np.zeros(x.shape[1]), np.zeros((x.shape[1], x.shape[1]))
-            for start in range(0, x.shape[0], _ROWS_AT_A_TIME):
-                part = x[start : start + _ROWS_AT_A_TIME]
+            for start in range(0, x.shape[0], DENSE_ROWS_AT_A_TIME):
+                part = x[start : start + DENSE_ROWS_AT_A_TIME]
                 rows = np.asarray(part if isinstance(part, np.ndarray) else part.toarray(), dtype=np.float64)
                 mean += rows.sum(axis=0) / x.shape[0]
                 products += rows.T @ rows
@@ -100,10 +99,12 @@ def is_tall(shape: tuple[int, ...]) -> bool:
 
 
 def leading_axes(products: NDArray[np.float64], n_components: int) -> NDArray[np.float32]:
-    """Return the leading eigenvectors of X'X in rows."""
+    """Return the leading eigenvectors of X'X in rows; zeros where all is zero, which has no directions."""
     from scipy.linalg import eigh
 
     n = len(products)
+    if not products.any():
+        return np.zeros((n_components, n), dtype=np.float32)
     return with_signs(eigh(products, subset_by_index=(n - n_components, n - 1))[1].T[::-1])
 
 

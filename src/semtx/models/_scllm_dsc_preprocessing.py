@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from semtx._counts import standard_deviations
+from semtx._counts import DENSE_ROWS_AT_A_TIME, standard_deviations
 from semtx.models._expression import (
     PrincipalComponents,
     centred_unit_rows,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from semtx.models._scllm_dsc_config import ScLLMDSCConfig
 
 _CLIP = 10.0
-_CHUNK = 4096
 _ENTRIES = 2**24
 
 
@@ -68,8 +67,8 @@ class Cells:
 
     def chunks(self) -> Iterator[slice]:
         """Yield slices that cover all cells."""
-        for start in range(0, len(self), _CHUNK):
-            yield slice(start, start + _CHUNK)
+        for start in range(0, len(self), DENSE_ROWS_AT_A_TIME):
+            yield slice(start, start + DENSE_ROWS_AT_A_TIME)
 
 
 @dataclass
@@ -243,8 +242,7 @@ def principal_axes(cells: Cells, n_components: int, random_state: int) -> NDArra
     n, n_inputs = cells.matrix.shape
     if is_tall((n, n_inputs)):
         blocks = (cells.expression(rows).double().numpy() for rows in cells.chunks())
-        products = np.asarray(sum(block.T @ block for block in blocks))
-        return leading_axes(products, n_components) if products.any() else _no_axes(n_components, n_inputs)
+        return leading_axes(np.asarray(sum(block.T @ block for block in blocks)), n_components)
     offsets = np.zeros((1, n_inputs)) if cells.offsets is None else cells.offsets.astype(np.float64)
     batch = np.zeros(n, dtype=np.int64) if cells.offsets is None else cells.batch
     sums = sparse.csr_matrix((np.ones(n), (batch, np.arange(n))), shape=(len(offsets), n))
@@ -258,13 +256,9 @@ def principal_axes(cells: Cells, n_components: int, random_state: int) -> NDArra
     start = generator.standard_normal(min(n, n_inputs))
     if not np.any(centred.matvec(generator.standard_normal(n_inputs))):
         # equal cells have no directions, and arpack stops at that
-        return _no_axes(n_components, n_inputs)
+        return np.zeros((n_components, n_inputs), dtype=np.float32)
     _, lengths, axes = svds(centred, k=n_components, v0=start)
     return with_signs(axes[np.argsort(-lengths)])
-
-
-def _no_axes(n_components: int, n_inputs: int) -> NDArray[np.float32]:
-    return np.zeros((n_components, n_inputs), dtype=np.float32)
 
 
 def _as_given(x: sparse.csr_matrix | NDArray[np.floating]) -> sparse.csr_matrix | NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from semtx._validate import check_choice, resolve_table
-from semtx.pl._contingency import contingency, diagonal_order, labels_of, untangled_order
+from semtx.pl._contingency import contingency, diagonal_order, in_either, labels_of, untangled_order
 from semtx.pl._figure import finish, inches
 from semtx.pl._flow import draw_flow
 from semtx.pl._matrix import cell_size, draw_matrix, shortened, text_width
@@ -152,9 +152,7 @@ def _heatmap(ax: Axes | None, table: Contingency, normalize: AgreementShare | No
 def _shares(counts: NDArray[np.int64], normalize: AgreementShare | None) -> tuple[NDArray[np.float64], list[list[str]]]:
     """Values of the colours, and what is written on them; nothing where there is no cell."""
     of_rows, of_columns = counts.sum(axis=1, keepdims=True), counts.sum(axis=0, keepdims=True)
-    whole: Any = {"first": of_rows, "second": of_columns, "jaccard": of_rows + of_columns - counts, None: 100}[
-        normalize
-    ]
+    whole: Any = {"first": of_rows, "second": of_columns, "jaccard": in_either(counts), None: 100}[normalize]
     values = 100 * counts / whole
     if normalize is None:
         return values, [[f"{count:,}" if count else "" for count in row] for row in counts]

@@ -81,6 +81,11 @@ def diagonal_order(counts: NDArray[np.int64]) -> tuple[Order, Order, int]:
     return ordered, np.concatenate([columns, other_columns[np.argsort(most, kind="stable")]]), len(rows)
 
 
+def in_either(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cells that are in a row's cluster, in a column's, or in both, for every pair."""
+    return counts.sum(axis=1, keepdims=True) + counts.sum(axis=0) - counts
+
+
 def crossings(counts: Array) -> float:
     """Pairs of cells whose bands cross when rows and columns stand in this order."""
     below = counts[::-1].cumsum(axis=0)[::-1] - counts

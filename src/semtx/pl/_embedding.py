@@ -110,7 +110,7 @@ def embedding(
     `adata.uns[f"X_{key}_umap"]` : `dict`
         Options of the UMAP, and a number for each row of the embedding that tells whether it has changed.
     `adata.uns[f"{color}_colors"]` : `list`
-        Palette of a categorical column that has none there, or with `palette`.
+        Palette of a categorical column that has none there, or with `palette`; of a column given as `palette` too.
 
     Raises
     ------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from semtx.pl._contingency import contingency, diagonal_order, labels_of
+from semtx.pl._contingency import contingency, diagonal_order, in_either, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,22 +75,24 @@ def category_colors(
 ) -> dict[object, str]:
     """Return the colour of every category: of `palette`, else (with ``keep``) those kept in ``.uns``, else our own.
 
-    A `palette` that is a column of ``.obs`` (with ``keep``) gives the colours of its categories to the groups they match.
+    A `palette` that is a column of ``.obs`` (with ``keep``) gives the colours of its categories to the groups they match;
+    those of its own groups stay.
     Colours of a categorical column are kept in ``.uns[f"{key}_colors"]``, so that they are the same in the next plot
     and in scanpy's; those of a view are not, since writing would turn it into a copy.
     """
     from matplotlib.colors import is_color_like, to_hex
 
     n, place = len(categories), f"{key}_colors"
-    if palette is None:
+    column = palette if keep and isinstance(palette, str) and palette in adata.obs else None
+    if palette is None or column == key:
         kept = [str(color) for color in adata.uns.get(place, ())] if keep else []
         usable = len(kept) >= n and all(is_color_like(color) for color in kept)
         colors = kept[:n] if usable else default_colors(n)
         changed = not usable
     else:
         changed = True
-        if keep and isinstance(palette, str) and palette in adata.obs:
-            colors = _matched(adata, key, categories, palette)
+        if column is not None:
+            colors = _matched(adata, key, categories, column)
         elif isinstance(palette, str):
             colors = _sampled(palette, n)
         elif isinstance(palette, Mapping):
@@ -114,16 +116,20 @@ def category_colors(
 
 def _matched(adata: AnnData, key: str, categories: pd.Index, reference: str) -> list[str]:
     """Colours of the categories of another column, by the matching with the most common cells; others get new ones."""
+    from matplotlib.colors import to_hex
+
     labels, others = labels_of(adata, key, "color"), labels_of(adata, reference, "palette")
     colors = category_colors(adata, reference, others.cat.categories, None)
     table = contingency(labels, others)
     rows, columns, n_matched = diagonal_order(table.counts)
-    both = table.counts.sum(axis=1, keepdims=True) + table.counts.sum(axis=0) - table.counts
+    either = in_either(table.counts)
     found = {
         table.rows[row]: colors[table.columns[column]]
         for row, column in zip(rows[:n_matched], columns[:n_matched], strict=True)
         # left over by the others is no partner
-        if table.counts[row, column] >= _LEAST_SHARE * both[row, column]
+        if table.counts[row, column] >= _LEAST_SHARE * either[row, column]
     }
-    new = (color for color in default_colors(len(colors) + len(categories)) if color not in colors.values())
+    # spelled as the default colours are
+    taken = {to_hex(color) for color in colors.values()}
+    new = (color for color in default_colors(len(colors) + len(categories)) if color not in taken)
     return [found.get(category) or next(new) for category in categories]

@@ -113,8 +113,8 @@ def spatial(
     Returns
     -------
     ``None`` when shown, the figure with `return_fig`, else the axes (a list for several panels). Sets
-    `adata.uns[f"{color}_colors"]` for a categorical column that has none there, or with `palette`, unless `adata` is a
-    view.
+    `adata.uns[f"{color}_colors"]` for a categorical column that has none there, or with `palette`, and for
+    a column given as `palette` that has none, unless `adata` is a view.
 
     Raises
     ------

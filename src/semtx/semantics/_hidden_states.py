@@ -33,9 +33,9 @@ class SharedPrefix:
 
         self.model = model
         self.length = _common_length(ids)
-        # transformers had another name for it at first
+        # what the cache is called, as argument and in the output, depends on the version of transformers
         accepted = inspect.signature(model.forward).parameters
-        self.name = "cache" if "cache" in accepted else "past_key_values"
+        self.cache_name = "cache" if "cache" in accepted else "past_key_values"
         self.cache: Any = None
         self.states = torch.zeros((0, model.config.get_text_config().hidden_size), device=model.device)
         if len(ids) < 2 or self.length < _WORTH_IT:
@@ -43,7 +43,7 @@ class SharedPrefix:
             return
         with torch.inference_mode():
             out = model(input_ids=torch.tensor([ids[0][: self.length]], device=model.device), use_cache=True)
-        cache = getattr(out, self.name, None)
+        cache = getattr(out, self.cache_name, None)
         if not hasattr(cache, "batch_repeat_interleave"):  # recurrent and other models without such a cache
             self.length = 0
             return
@@ -56,7 +56,7 @@ class SharedPrefix:
             return {"use_cache": False}
         cache = copy.deepcopy(self.cache)
         cache.batch_repeat_interleave(times)
-        return {self.name: cache, "use_cache": True}
+        return {self.cache_name: cache, "use_cache": True}
 
 
 def pooled_states(prefix: SharedPrefix, ids: list[list[int]], chosen: list[NDArray[np.bool_]]) -> NDArray[np.float32]:
