@@ -71,3 +71,13 @@ def test_verbosity_holds_for_a_handler_that_a_user_adds(others):
 
 def test_the_root_logger_is_left_alone():
     assert not any(type(handler).__module__ == "semtx._logging" for handler in logging.getLogger().handlers)
+
+
+def test_what_the_user_never_sees_is_written_without_a_word(tissue, capsys):
+    with st.settings.override(verbosity="hint"):
+        st.tl.semst(tissue, 3, max_epochs=1, accelerator="cpu")
+    added = [line.split("added adata.")[1] for line in capsys.readouterr().err.splitlines() if "added adata." in line]
+    for place in added:
+        slot, key = place.rstrip("]").split("[")
+        assert key.strip("'") in getattr(tissue, slot)
+    assert "obs['semst']" in added

@@ -121,3 +121,11 @@ class TestWriteResults:
         assert view.obs["label"].tolist() == [1, 2]
         assert "label" not in adata.obs
         assert "adata is a view" in capsys.readouterr().err
+
+    def test_none_takes_away_and_comes_back_after_an_error(self, adata):
+        adata.obsm["old"] = np.ones((4, 2))
+        with pytest.raises(ValueError, match="shape"):
+            write_results(adata, obsm={"old": None, "X_e": np.zeros((3, 2))})
+        assert adata.obsm["old"].sum() == 8
+        write_results(adata, obsm={"old": None, "never": None})
+        assert list(adata.obsm) == []

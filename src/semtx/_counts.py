@@ -16,7 +16,7 @@ from semtx._logging import logger
 from semtx._validate import check_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -73,6 +73,29 @@ class Counts:
     matrix: sparse.csr_matrix
     source: str
     kind: Kind
+
+
+class CountsNotFoundError(ValueError):
+    """Nothing that was looked at holds raw counts.
+
+    Attributes
+    ----------
+    seen
+        What each place holds.
+    """
+
+    def __init__(self, seen: Sequence[str]) -> None:
+        self.seen = "; ".join(seen)
+        super().__init__(
+            f"raw counts are needed, but {self.seen}. "
+            "Keep them with adata.layers['counts'] = adata.X.copy() before normalising, or name another layer with layer="
+        )
+
+
+def raw_holds_genes(adata: AnnData) -> bool:
+    """Tell whether ``raw`` has all genes, each once."""
+    raw = adata.raw
+    return raw is not None and raw.var_names.is_unique and bool(adata.var_names.isin(raw.var_names).all())
 
 
 def to_csr(matrix: Any) -> sparse.csr_matrix:
@@ -149,7 +172,7 @@ def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
     ------
     KeyError
         ``layer`` does not exist.
-    ValueError
+    CountsNotFoundError
         Nothing that was looked at holds counts; the message says what each place holds.
     """
     if layer is not None:
@@ -158,7 +181,7 @@ def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
         places = {"X": adata.X}
         if _keys.COUNTS_LAYER in adata.layers:
             places = {f"layers[{_keys.COUNTS_LAYER!r}]": adata.layers[_keys.COUNTS_LAYER], **places}
-        if adata.raw is not None and adata.var_names.isin(adata.raw.var_names).all():
+        if raw_holds_genes(adata):
             places["raw"] = None
     seen = []
     expected: Counts | None = None
@@ -190,11 +213,9 @@ def find_counts(adata: AnnData, *, layer: str | None = None) -> Counts:
                 expected.source,
             )
         return expected
-    msg = (
-        f"raw counts are needed, but {'; '.join(seen)}. "
-        "Keep them with adata.layers['counts'] = adata.X.copy() before normalising, or name another layer with layer="
-    )
-    raise ValueError(msg)
+    if layer is None and adata.raw is not None and not adata.raw.var_names.is_unique:
+        seen.append("raw has genes of the same name")
+    raise CountsNotFoundError(seen)
 
 
 def normalize_rows(matrix: sparse.csr_matrix, totals: NDArray[np.floating] | None = None) -> sparse.csr_matrix:

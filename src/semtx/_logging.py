@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from semtx._settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HINT = 15
 _LEVELS = {
@@ -15,6 +21,9 @@ _LEVELS = {
     "hint": HINT,
     "debug": logging.DEBUG,
 }
+
+
+_hints: ContextVar[bool] = ContextVar("hints", default=True)
 
 
 class _Verbosity(logging.Filter):
@@ -50,4 +59,15 @@ logger = _make_logger()
 
 def hint(message: str, *args: object) -> None:
     """Log at scanpy's level between info and debug."""
-    logger.log(HINT, message, *args)
+    if _hints.get():
+        logger.log(HINT, message, *args)
+
+
+@contextmanager
+def without_hints() -> Iterator[None]:
+    """Write into an object that the user never sees, without a word."""
+    token = _hints.set(False)
+    try:
+        yield
+    finally:
+        _hints.reset(token)

@@ -84,7 +84,7 @@ def working_copy(adata: AnnData) -> AnnData:
 
 
 def write_results(adata: AnnData, **fields: Mapping[str, Any]) -> None:
-    """Write everything or nothing.
+    """Write everything or nothing; ``None`` takes away what is there.
 
     Parameters
     ----------
@@ -102,8 +102,12 @@ def write_results(adata: AnnData, **fields: Mapping[str, Any]) -> None:
             for attribute, values in fields.items():
                 for key, value in values.items():
                     mapping = getattr(adata, attribute)
-                    before.append((attribute, key, mapping.get(key), key in mapping))
-                    mapping[key] = value
+                    existed = key in mapping
+                    before.append((attribute, key, mapping.get(key), existed))
+                    if value is not None:
+                        mapping[key] = value
+                    elif existed:
+                        del mapping[key]
         except BaseException:
             for attribute, key, value, existed in reversed(before):
                 if existed:
@@ -112,5 +116,6 @@ def write_results(adata: AnnData, **fields: Mapping[str, Any]) -> None:
                     del getattr(adata, attribute)[key]
             raise
     for attribute, values in fields.items():
-        for key in values:
-            hint("added adata.%s[%r]", attribute, key)
+        for key, value in values.items():
+            if value is not None:
+                hint("added adata.%s[%r]", attribute, key)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from anndata import AnnData
 
-from semtx._values import check_choice, check_integer, check_number, listed
+from semtx import _keys
+from semtx._values import check_choice, check_integer, check_number, check_random_state, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "check_key_added",
     "check_n_clusters",
     "check_number",
+    "check_random_state",
     "coordinates",
     "finite_matrix",
     "gene_mask",
@@ -48,7 +52,7 @@ def resolve_table(data: Any, table_key: str | None = None) -> AnnData:
 
 
 def check_anndata(adata: AnnData) -> None:
-    """Raise on what no function can work with: no cells, no genes, names that are not unique."""
+    """Raise on what no function can work with: no cells, no genes, names that are not unique, a view of a file."""
     if adata.n_obs == 0 or adata.n_vars == 0:
         msg = f"AnnData is empty: {adata.n_obs} observations x {adata.n_vars} variables"
         raise ValueError(msg)
@@ -57,6 +61,9 @@ def check_anndata(adata: AnnData) -> None:
             twice = names[names.duplicated()].unique()
             msg = f"adata.{axis}_names are not unique ({listed(twice, 3)}); call adata.{axis}_names_make_unique() first"
             raise ValueError(msg)
+    if adata.is_view and adata.isbacked:
+        msg = "adata is a view of a file in backed mode, which holds no results; call adata = adata.to_memory() first"
+        raise ValueError(msg)
 
 
 def check_key(adata: AnnData, attribute: str, key: str, *, fix: str = "", parameter: str = "") -> Any:
@@ -69,8 +76,12 @@ def check_key(adata: AnnData, attribute: str, key: str, *, fix: str = "", parame
     return mapping[key]
 
 
-def check_key_added(key_added: Any, *taken: str | None) -> None:
-    """Raise unless results can be named so: text without a slash, not ``"spatial"`` (images are there) nor what is read, ``taken``."""
+def check_key_added(key_added: Any, *taken: str | None, embeddings: Collection[str | None] = ()) -> None:
+    """Raise unless results can be named so.
+
+    That is text without a slash, not ``"spatial"`` (images are there), nor what is read: ``taken``, and the ``embeddings``
+    that one under the key's own name would replace.
+    """
     if not isinstance(key_added, str):
         msg = f"key_added must be text, got {key_added!r}"
         raise TypeError(msg)
@@ -79,7 +90,7 @@ def check_key_added(key_added: Any, *taken: str | None) -> None:
             f"key_added must not be empty nor contain '/', which h5ad and zarr do not allow in keys; got {key_added!r}"
         )
         raise ValueError(msg)
-    if key_added in {"spatial", *taken}:
+    if key_added in {"spatial", *taken} or _keys.embedding(key_added) in embeddings:
         msg = f"key_added={key_added!r} is what is read or keeps images, which results would replace; give another"
         raise ValueError(msg)
 

@@ -41,6 +41,11 @@ def check_integer(name: str, value: Any, *, minimum: int, maximum: int | None = 
         raise ValueError(msg)
 
 
+def check_random_state(random_state: Any, *, optional: bool = False) -> None:
+    """Raise unless ``random_state`` is a seed that numpy, torch and scikit-learn take."""
+    check_integer("random_state", random_state, minimum=0, maximum=2**32 - 1, optional=optional)
+
+
 def check_number(
     name: str, value: Any, *, minimum: float = -np.inf, maximum: float = np.inf, open_minimum: bool = False
 ) -> None:

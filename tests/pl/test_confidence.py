@@ -147,3 +147,12 @@ def test_bad_input(clustered: AnnData) -> None:
     clustered.obs["scllm_dsc_confidence"] = np.nan
     with pytest.raises(ValueError, match="no observation has both a cluster"):
         st.pl.confidence(clustered)
+
+
+def test_names_of_columns_tell_more_than_places(clustered: AnnData) -> None:
+    _, right = st.pl.confidence(clustered, show=False)
+    wanted = right.images[0].get_array()
+    proba = pd.DataFrame(clustered.obsm["scllm_dsc_proba"], index=clustered.obs_names, columns=list("012345678"))
+    clustered.obsm["scllm_dsc_proba"] = proba.iloc[:, ::-1]
+    _, right = st.pl.confidence(clustered, show=False)
+    np.testing.assert_array_equal(right.images[0].get_array(), wanted)

@@ -66,3 +66,13 @@ def test_without_terms_of_these_domains(run):
 def test_not_run(tissue):
     with pytest.raises(KeyError, match=r"run st.tl.semst\(adata\) first"):
         st.pl.domains_report(tissue)
+
+
+def test_terms_of_other_domains_are_left_out(run: AnnData, caplog) -> None:
+    wanted = _texts(st.pl.domains_report(run, return_fig=True))
+    run.obs["semst"] = run.obs["semst"].where(run.obs["semst"] != "2", "0").cat.remove_unused_categories()
+    got = _texts(st.pl.domains_report(run, return_fig=True))
+    assert "describes other domains" in caplog.text
+    best = run.uns["describe"].query("rank == 1")["term"].tolist()
+    assert any(term in wanted for term in best)
+    assert not any(term in got for term in best)

@@ -183,3 +183,9 @@ def test_bad_input(clustered: AnnData, made: list) -> None:
 def test_too_few_cells(clustered: AnnData) -> None:
     with pytest.raises(ValueError, match="at least 5 observations, there are 4"):
         st.pl.embedding(clustered[:4].copy())
+
+
+def test_the_legend_has_the_groups_that_are_shown(tissue):
+    name = tissue.obs["ground_truth"].cat.categories[0]
+    ax = st.pl.embedding(tissue, "ground_truth", use_rep="spatial", groups=[name], show=False)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [name, "NA"]

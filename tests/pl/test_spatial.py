@@ -345,3 +345,48 @@ def test_real_sections(test_data, name: str) -> None:
     figure = st.pl.spatial(adata, ["ground_truth", adata.var_names[0]], return_fig=True)
     figure.canvas.draw()
     assert "NA" in _legend(figure.axes[0])
+
+
+def test_sections_that_are_numbers(pictured: AnnData) -> None:
+    pictured.uns["spatial"] = {"1": pictured.uns["spatial"]["first"]}
+    pictured.obs["lib"] = pd.Categorical([1] * 200 + [2] * 100)
+    axes = st.pl.spatial(pictured, "ground_truth", library_key="lib", show=False)
+    assert [len(ax.images) for ax in axes] == [1, 0]
+    for one in (1, "1", [1], ["1"]):
+        ax = st.pl.spatial(pictured, "ground_truth", library_key="lib", library_id=one, show=False)
+        assert len(_spots(ax)[0].get_offsets()) == 200
+
+
+def test_several_sections_need_their_column(pictured: AnnData) -> None:
+    pictured.uns["spatial"]["second"] = pictured.uns["spatial"]["first"]
+    with pytest.raises(KeyError, match="needs library_key="):
+        st.pl.spatial(pictured, "ground_truth", library_id=["first", "second"])
+
+
+def test_a_gene_of_a_view_of_a_file(tissue: AnnData, tmp_path) -> None:
+    import anndata
+
+    wanted = _spots(st.pl.spatial(tissue[:50].copy(), "MBP", show=False))[0].get_array()
+    tissue.write_h5ad(tmp_path / "file.h5ad")
+    view = anndata.read_h5ad(tmp_path / "file.h5ad", backed="r")[:50]
+    np.testing.assert_array_equal(_spots(st.pl.spatial(view, "MBP", show=False))[0].get_array(), wanted)
+
+
+def test_colors_of_a_view_that_keeps_unused_categories(tissue: AnnData) -> None:
+    import anndata
+
+    st.pl.spatial(tissue, "ground_truth", show=False)
+    names, colors = tissue.obs["ground_truth"].cat.categories, tissue.uns["ground_truth_colors"]
+    with anndata.settings.override(remove_unused_categories=False):
+        view = tissue[tissue.obs["ground_truth"].isin(names[[1, 3]])]
+        ax = st.pl.spatial(view, "ground_truth", show=False)
+    drawn = {to_hex(color) for color in _spots(ax)[0].get_facecolors()}
+    assert drawn == {colors[1], colors[3]}
+
+
+def test_nothing_to_draw_with(tissue: AnnData) -> None:
+    with pytest.raises(ValueError, match="palette is empty"):
+        st.pl.spatial(tissue, "ground_truth", palette=[])
+    empty = AnnData(obs=tissue.obs, var=tissue.var, obsm={"spatial": tissue.obsm["spatial"]})
+    with pytest.raises(ValueError, match=r"adata\.X is empty"):
+        st.pl.spatial(empty, "MBP")

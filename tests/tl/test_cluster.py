@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import anndata
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
@@ -106,3 +107,39 @@ def test_few_observations(adata, method):
     with pytest.raises(ValueError, match="give n_clusters"):
         st.tl.cluster(few, method=method, key_added="chosen")
     assert "chosen" not in few.obs
+
+
+def test_a_spatial_graph_without_its_entry(with_graph):
+    st.tl.cluster(with_graph, 3, n_smoothing=1)
+    wanted = with_graph.obs["cluster"].tolist()
+    # as after anndata.concat(..., pairwise=True)
+    del with_graph.uns["spatial_neighbors"]
+    st.tl.cluster(with_graph, 3, n_smoothing=1)
+    assert with_graph.obs["cluster"].tolist() == wanted
+    with_graph.uns["other"] = {"params": {}}
+    with pytest.raises(KeyError, match="names no graph"):
+        st.tl.cluster(with_graph, 3, n_smoothing=1, neighbors_key="other")
+
+
+@pytest.mark.parametrize("random_state", [None, -1, 1.5, "a", 2**32])
+def test_what_is_no_seed(adata, random_state):
+    with pytest.raises((TypeError, ValueError), match="random_state must be"):
+        st.tl.cluster(adata, 3, random_state=random_state)
+
+
+def test_leiden_of_too_few(adata):
+    with pytest.raises(ValueError, match="needs 3 observations"):
+        st.tl.cluster(adata[:2].copy(), 2, method="leiden")
+
+
+def test_the_graph_is_not_replaced_by_the_record(with_graph):
+    with pytest.raises(ValueError, match="is what is read"):
+        st.tl.cluster(with_graph, 3, n_smoothing=1, key_added="spatial_neighbors")
+
+
+def test_a_view_of_a_file_is_refused_before_the_work(adata, tmp_path):
+    adata.write_h5ad(tmp_path / "file.h5ad")
+    view = anndata.read_h5ad(tmp_path / "file.h5ad", backed="r")[:100]
+    for call in (lambda: st.tl.cluster(view, 3), lambda: st.tl.semst(view, 3), lambda: st.pp.cell_semantics(view)):
+        with pytest.raises(ValueError, match=r"call adata = adata\.to_memory\(\) first"):
+            call()

@@ -619,7 +619,11 @@ class TestSettings:
             ({"omega": "half"}, TypeError, "omega must be a number, got 'half'"),
             ({"key_added": "a/b"}, ValueError, "key_added must not be empty nor contain '/'"),
             ({"key_added": "spatial"}, ValueError, "key_added='spatial' is what is read"),
-            ({"resolution": 1.0}, ValueError, "resolution belongs to method='leiden'"),
+            (
+                {"resolution": 1.0},
+                ValueError,
+                "resolution belongs to cluster_method='consensus' or cluster_method='leiden'",
+            ),
             ({"resolution": 1.0, "cluster_method": "leiden"}, ValueError, "give n_clusters or resolution, not both"),
             ({"cluster_method": "louvain"}, ValueError, "cluster_method must be one of 'consensus'"),
             ({"cluster_on": "latent"}, ValueError, "cluster_on must be one of 'fused', 'structure', 'text'"),
@@ -696,3 +700,34 @@ def test_finds_the_types_of_the_generated_cells():
     adata = st.datasets.cells()
     st.tl.scllm_dsc(adata, 9, batch_key="batch", **FAST)
     assert adjusted_rand_score(adata.obs["ground_truth"], adata.obs["scllm_dsc"]) > 0.6
+
+
+def test_views_of_an_earlier_run_go():
+    adata = generated().copy()
+    options = {"preset": QUICK["default"], **FAST}
+    st.tl.scllm_dsc(adata, 3, store_views=True, **options)
+    assert "X_scllm_dsc_text" in adata.obsm
+    st.tl.scllm_dsc(adata, 3, semantics=None, **options)
+    assert not {"X_scllm_dsc_text", "X_scllm_dsc_structure"} & set(adata.obsm)
+
+
+@pytest.mark.parametrize(("option", "key_added"), [({"batch_key": "batch"}, "batch"), ({"use_rep": "X_pca"}, "pca")])
+def test_what_is_read_is_not_replaced(option, key_added):
+    adata = generated().copy()
+    adata.obs["batch"] = ["a", "b"] * 150
+    adata.obsm["X_pca"] = adata.X[:, :10].toarray()
+    with pytest.raises(ValueError, match="is what is read"):
+        st.tl.scllm_dsc(adata, 3, key_added=key_added, **option, **FAST)
+
+
+def test_scaled_cells_with_log_normalised_values_in_raw_keep_their_text():
+    import scanpy as sc
+
+    adata = generated().copy()
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    adata.raw = adata
+    sc.pp.scale(adata)
+    sc.pp.pca(adata, n_comps=10)
+    st.tl.scllm_dsc(adata, 3, use_rep="X_pca", preset=QUICK["default"], **FAST)
+    assert adata.uns["scllm_dsc"]["text_source"].startswith("built-in")

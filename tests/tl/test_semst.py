@@ -421,7 +421,7 @@ class TestSettings:
             ({"key_added": "xy", "spatial_key": "xy"}, ValueError, "key_added='xy' is what is read"),
             ({"key_added": None}, TypeError, "key_added must be text, got None"),
             ({"spatial_loss": "dense"}, ValueError, "spatial_loss must be one of"),
-            ({"resolution": 1.0}, ValueError, "resolution belongs to method='leiden'"),
+            ({"resolution": 1.0}, ValueError, "resolution belongs to cluster_method='leiden'"),
         ],
     )
     def test_bad_settings(self, tissue, options, error, message):
@@ -481,3 +481,37 @@ def test_finds_the_layers_of_a_real_section(test_data):
     known = truth.notna().to_numpy()
     st.tl.semst(adata, truth.nunique(), accelerator="cpu", show_progress_bar=False)
     assert adjusted_rand_score(truth[known], adata.obs["semst"][known]) > 0.45
+
+
+class TestWhatWasThere:
+    def test_a_graph_that_concat_kept_is_used(self, sections):
+        import anndata
+        import squidpy
+
+        parts = [sections[sections.obs["library_id"] == name].copy() for name in sections.obs["library_id"].unique()]
+        for part in parts:
+            squidpy.gr.spatial_neighbors_knn(part, n_neighs=12)
+        both = anndata.concat(parts, pairwise=True)
+        before = both.obsp["spatial_connectivities"].copy()
+        both = run(both, 3, library_key="library_id")
+        assert (both.obsp["spatial_connectivities"] != before).nnz == 0
+        assert both.uns["semst"]["graph"]["source"] == "obsp['spatial_connectivities']"
+
+    def test_modulation_of_an_earlier_run_goes(self, tissue):
+        tissue = run(tissue, 3, store_modulation=True)
+        assert "semst_modulation" in tissue.obsm
+        assert "semst_modulation" not in run(tissue, 3, semantics=None).obsm
+
+    @pytest.mark.parametrize("key_added", ["library_id", "spatial_neighbors", "semantics"])
+    def test_what_is_read_is_not_replaced(self, sections, key_added):
+        st.pp.cell_semantics(sections)
+        with pytest.raises(ValueError, match="is what is read"):
+            run(sections, 3, library_key="library_id", semantics="X_semantics", key_added=key_added)
+
+    def test_the_parameter_has_its_own_name(self, tissue):
+        with pytest.raises(ValueError, match="resolution belongs to cluster_method='leiden'"):
+            run(tissue, resolution=1.0)
+
+    def test_one_observation(self, tissue):
+        with pytest.raises(ValueError, match="2 observations or more"):
+            run(tissue[:1].copy(), None)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from semtx._validate import check_integer
+from semtx._validate import check_integer, check_random_state
 from semtx.datasets._cell_genes import CYCLE, LINEAGES, MEMBERS, TYPES
 from semtx.datasets._tissue_genes import BACKGROUND, HOUSEKEEPING, NUISANCE
 
@@ -74,7 +74,7 @@ def cells(n_obs: int = 1500, *, random_state: int | None = 0) -> AnnData:
     from anndata import AnnData
 
     check_integer("n_obs", n_obs, minimum=200)
-    check_integer("random_state", random_state, minimum=0, optional=True)
+    check_random_state(random_state, optional=True)
 
     if random_state is None:
         random_state = int(np.random.default_rng().integers(2**31))

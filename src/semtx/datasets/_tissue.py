@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from semtx._validate import check_integer
+from semtx._validate import check_integer, check_random_state
 from semtx.datasets._tissue_genes import BACKGROUND, HOUSEKEEPING, NEURONAL, NUISANCE, PROGRAMS
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def tissue(n_obs: int = 1200, n_sections: int = 1, *, random_state: int | None =
 
     check_integer("n_obs", n_obs, minimum=50)
     check_integer("n_sections", n_sections, minimum=1)
-    check_integer("random_state", random_state, minimum=0, optional=True)
+    check_random_state(random_state, optional=True)
 
     if random_state is None:
         random_state = int(np.random.default_rng().integers(2**31))

@@ -73,4 +73,5 @@ def describe_df(
         raise KeyError(msg)
     wanted = wanted_groups(table, group, key)
     shown = table[(table["pval_adj"] <= max_pval_adj) & (all_terms | (table["rank"] > 0))]
-    return pd.concat([shown[shown["group"] == one].head(n_terms or len(table)) for one in wanted], ignore_index=True)
+    parts = [shown[shown["group"] == one].head(n_terms or len(table)) for one in wanted]
+    return pd.concat([shown[:0], *parts], ignore_index=True)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from semtx._settings import settings
 from semtx._threads import limit_threads
-from semtx._validate import check_integer, check_key, finite_matrix, resolve_table
+from semtx._validate import check_integer, check_key, check_random_state, finite_matrix, resolve_table
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -107,7 +107,7 @@ def batch_scores(
     """
     adata = resolve_table(adata, table_key)
     check_integer("n_neighbors", n_neighbors, minimum=1)
-    check_integer("random_state", random_state, minimum=0)
+    check_random_state(random_state)
     column = pd.Series(check_key(adata, "obs", batch_key, parameter="batch_key"))
     z = finite_matrix(adata, use_rep, parameter="use_rep", fix="compute the embedding first")
     scored = column.notna().to_numpy()

@@ -152,6 +152,9 @@ class SemST:
     ) -> SemSTInputs:
         """Train, and return what the network read, so that the same observations need not be prepared again."""
         counts, graph, semantics = _checked(counts, graph, semantics)
+        if counts.shape[0] < 2:
+            msg = f"SemST needs 2 observations or more, got counts of shape {counts.shape}"
+            raise ValueError(msg)
         batches, codes = self._batches(batch, counts.shape[0])
         fabric = make_fabric(self.accelerator, self.devices, self.precision)
         saved = None

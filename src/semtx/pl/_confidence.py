@@ -150,12 +150,13 @@ def _probabilities(adata: AnnData, place: str, labels: pd.Series) -> Array:
     held = adata.obsm[place]
     proba = np.asarray(held, dtype=float)
     categories = [str(category) for category in labels.cat.categories]
+    # names tell more than places do; and a part of the cells may be without some of the clusters
+    columns = [str(name) for name in getattr(held, "columns", range(proba.shape[-1]))]
+    named = proba.ndim == 2 and set(categories) <= set(columns)
+    if named and (hasattr(held, "columns") or proba.shape[1] != len(categories)):
+        return proba[:, [columns.index(category) for category in categories]]
     if proba.ndim == 2 and proba.shape[1] == len(categories):
         return proba
-    # a part of the cells may be without some of the clusters
-    columns = [str(name) for name in getattr(held, "columns", range(proba.shape[-1]))]
-    if proba.ndim == 2 and set(categories) <= set(columns):
-        return proba[:, [columns.index(category) for category in categories]]
     msg = (
         f"adata.obsm[{place!r}] has shape {proba.shape}, but adata.obs[{labels.name!r}] has {len(categories)} "
         "categories; which column is which cannot be told, draw without it by confusion=False"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from semtx import _keys
-from semtx._validate import check_integer, check_number, resolve_table
+from semtx._validate import check_integer, check_number, check_random_state, resolve_table
 from semtx.pl._figure import RASTERIZED_ABOVE, add_colorbar, add_legend, canvas, finish, legend_width
 from semtx.pl._layout import planar
 from semtx.pl._palette import NA_COLOR, category_colors
@@ -138,7 +138,7 @@ def embedding(
     adata = resolve_table(adata, table_key)
     check_integer("n_neighbors", n_neighbors, minimum=2)
     check_number("min_dist", min_dist, minimum=0)
-    check_integer("random_state", random_state, minimum=0)
+    check_random_state(random_state)
     if color is None:
         colors: list[str | None] = [key if key in adata.obs else None]
     else:
@@ -240,7 +240,10 @@ def _draw(
     for points in ax.collections[before:]:
         points.set_rasterized(points.get_rasterized() or holder.n_obs > RASTERIZED_ABOVE)
     if colors is not None and legend_loc == _BESIDE:
-        add_legend(ax, colors, missing=bool(holder.obs[name].isna().any()))
+        groups = options.get("groups")
+        chosen = {groups} if isinstance(groups, str) else set(map(str, colors if groups is None else groups))
+        shown = {category: color for category, color in colors.items() if str(category) in chosen}
+        add_legend(ax, shown, missing=len(shown) < len(colors) or bool(holder.obs[name].isna().any()))
     elif name is not None and colors is None:
         # missing values are drawn before, in one colour
         add_colorbar(figure, ax, ax.collections[before:][-1])

@@ -41,7 +41,11 @@ def _expression(adata: AnnData, layer: str | None) -> pd.Series:
     try:
         expression = score_genes(normalize_rows(find_counts(adata, layer=layer).matrix))
     except ValueError:
-        expression = to_csr(adata.X if layer is None else adata.layers[layer])
+        stored = adata.X if layer is None else adata.layers[layer]
+        if stored is None:
+            msg = f"color={EXPRESSION!r} is the mean of adata.X, which is empty; name a layer with layer=, or another color"
+            raise ValueError(msg) from None
+        expression = to_csr(stored)
     mean = np.asarray(expression.mean(axis=0)).ravel()
     return pd.Series(mean, index=adata.var_names, name=EXPRESSION)
 

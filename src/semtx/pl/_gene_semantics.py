@@ -14,6 +14,7 @@ from semtx._validate import (
     check_choice,
     check_integer,
     check_number,
+    check_random_state,
     gene_mask,
     listed,
     resolve_table,
@@ -134,7 +135,7 @@ def gene_semantics(
     check_choice("method", method, get_args(Layout))
     check_integer("n_neighbors", n_neighbors, minimum=2)
     check_number("min_dist", min_dist, minimum=0)
-    check_integer("random_state", random_state, minimum=0)
+    check_random_state(random_state)
     colors = [color] if isinstance(color, (str, Mapping)) else list(color)
     if not colors or (ax is not None and len(colors) > 1):
         msg = f"there are {len(colors)} colours; give one or more, and one only with ax="
@@ -142,6 +143,7 @@ def gene_semantics(
     options = {"n_neighbors": int(n_neighbors), "min_dist": float(min_dist), "random_state": int(random_state)}
     vectors = stored_gene_vectors(adata, key, parameter="key", fix="run st.pp.gene_semantics(adata) first")
     drawn = gene_mask(adata, mask_var) & vectors.any(axis=1)
+    names = [names] if isinstance(names, str) else list(names)
     unknown = [name for name in names if name not in adata.var_names[drawn]]
     if unknown:
         msg = f"names has {listed(unknown)}, not among the genes that are drawn: those in mask_var with a vector"
@@ -199,8 +201,11 @@ def _places(
     if chosen.shape[1] == 2:
         return chosen, (f"{key} 1", f"{key} 2")
     if method == "pca":
-        if len(chosen) < 3:
-            msg = f"principal components take at least 3 genes with a vector, there are {len(chosen)}"
+        if len(chosen) < 3 or chosen.shape[1] < 2:
+            msg = (
+                "principal components take at least 3 genes with a vector of 2 or more dimensions, there are "
+                f"{len(chosen)} of {chosen.shape[1]}"
+            )
             raise ValueError(msg)
         left, values, _ = np.linalg.svd(chosen - chosen.mean(axis=0), full_matrices=False)
         share = values**2 / (values**2).sum()

@@ -85,10 +85,9 @@ def category_colors(
     n, place = len(categories), f"{key}_colors"
     column = palette if keep and isinstance(palette, str) and palette in adata.obs else None
     if palette is None or column == key:
-        kept = [str(color) for color in adata.uns.get(place, ())] if keep else []
-        usable = len(kept) >= n and all(is_color_like(color) for color in kept)
-        colors = kept[:n] if usable else default_colors(n)
-        changed = not usable
+        kept = _kept(adata, key, categories) if keep else None
+        colors = default_colors(n) if kept is None else kept
+        changed = kept is None
     else:
         changed = True
         if column is not None:
@@ -103,6 +102,9 @@ def category_colors(
                 raise ValueError(msg)
             colors = [by_name[str(category)] for category in categories]
         else:
+            if not len(palette):
+                msg = "palette is empty; give one colour or more, or leave it out"
+                raise ValueError(msg)
             colors = [palette[i % len(palette)] for i in range(n)]
         wrong = [color for color in colors if not is_color_like(color)]
         if wrong:
@@ -112,6 +114,17 @@ def category_colors(
     if keep and changed and not adata.is_view and key in adata.obs and hasattr(adata.obs[key], "cat"):
         adata.uns[place] = colors
     return dict(zip(categories, colors, strict=True))
+
+
+def _kept(adata: AnnData, key: str, categories: pd.Index) -> list[str] | None:
+    """Colours in ``.uns``, where each category has one; of a view, some of those that the colours are of may be drawn."""
+    from matplotlib.colors import is_color_like
+
+    kept = [str(color) for color in adata.uns.get(f"{key}_colors", ())]
+    every = adata.obs[key].cat.categories if key in adata.obs and hasattr(adata.obs[key], "cat") else categories
+    if len(kept) == len(every) and categories.isin(every).all():
+        kept = [kept[place] for place in every.get_indexer(categories)]
+    return kept[: len(categories)] if len(kept) >= len(categories) and all(map(is_color_like, kept)) else None
 
 
 def _matched(adata: AnnData, key: str, categories: pd.Index, reference: str) -> list[str]:

@@ -38,11 +38,15 @@ def values_of(adata: AnnData, key: str, layer: str | None) -> pd.Series:
     if key in adata.var_names:
         if layer is not None:
             check_key(adata, "layers", layer, parameter="layer")
-        genes = adata[:, key]
-        if genes.n_vars > 1:
-            msg = f"color={key!r} names {genes.n_vars} genes; call adata.var_names_make_unique() first"
+        genes = np.flatnonzero(adata.var_names == key)
+        if len(genes) > 1:
+            msg = f"color={key!r} names {len(genes)} genes; call adata.var_names_make_unique() first"
             raise ValueError(msg)
-        column = to_csr(genes.X if layer is None else genes.layers[layer]).toarray().ravel()
+        stored = adata.X if layer is None else adata.layers[layer]
+        if stored is None:
+            msg = f"color={key!r} is a gene, and adata.X is empty; name a layer with layer="
+            raise ValueError(msg)
+        column = to_csr(stored[:, genes]).toarray().ravel()
         return pd.Series(column, index=adata.obs_names, name=key)
     msg = f"color={key!r} is neither in adata.obs, which has {listed(adata.obs.columns)}, nor in adata.var_names"
     raise KeyError(msg)

@@ -201,20 +201,21 @@ def _sections(
     adata: AnnData, library_key: str | None, library_id: str | Sequence[str] | None
 ) -> dict[str | None, NDArray[np.bool_]]:
     """Which observations lie in each section; the name is ``None`` where there is only one."""
+    # as text, which the keys of images are
+    names = [] if library_id is None else [library_id] if np.isscalar(library_id) else list(library_id)
+    wanted = [str(name) for name in names]
     if library_key is None:
-        name = library_id if library_id is None or isinstance(library_id, str) else next(iter(library_id))
-        if name is not None and name not in adata.uns.get("spatial", {}):
-            msg = f"library_id={name!r} needs library_key=, the column of adata.obs that names the sections"
+        if len(wanted) > 1 or (wanted and wanted[0] not in adata.uns.get("spatial", {})):
+            msg = f"library_id={library_id!r} needs library_key=, the column of adata.obs that names the sections"
             raise KeyError(msg)
-        return {name: np.ones(adata.n_obs, dtype=bool)}
+        return {wanted[0] if wanted else None: np.ones(adata.n_obs, dtype=bool)}
     column = pd.Series(check_key(adata, "obs", library_key, parameter="library_key")).astype("category")
-    present = [name for name in column.cat.categories if (column == name).any()]
-    wanted = present if library_id is None else [library_id] if isinstance(library_id, str) else list(library_id)
+    present = {str(name): (column == name).to_numpy() for name in column.cat.categories if (column == name).any()}
     missing = [name for name in wanted if name not in present]
     if missing:
         msg = f"library_id={missing[0]!r} is not in adata.obs[{library_key!r}], which has {listed(present)}"
         raise KeyError(msg)
-    return {name: (column == name).to_numpy() for name in wanted}
+    return {name: present[name] for name in wanted or present}
 
 
 def _titles(

@@ -153,7 +153,7 @@ def cell_semantics(
     check_choice("ranking", ranking, RANKINGS)
     check_integer("n_top_genes", n_top_genes, minimum=1, maximum=adata.n_vars, optional=True)
     n_top_genes = n_top_genes or _DEFAULT_TOP[method]
-    exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude or ())
     mask = gene_mask(adata, mask_var)
     symbols, written, found_organism = gene_names(adata, organism, gene_symbols)
     candidates = mask & ~excluded_genes(symbols, exclude)

@@ -15,14 +15,19 @@ from semtx._validate import (
     check_key_added,
     check_n_clusters,
     check_number,
+    check_random_state,
     finite_matrix,
     resolve_table,
 )
 from semtx.models._clustering import CLUSTER_METHODS, N_INIT, ClusterMethod, cluster_and_smooth
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
     from scipy import sparse
+
+_FEWEST = 3
 
 
 def cluster(
@@ -103,10 +108,15 @@ def cluster(
     ['0', '1', '2', '3', '4']
     """
     adata = resolve_table(adata, table_key)
-    check_key_added(key_added)
+    check_key_added(key_added, neighbors_key)
     check_anndata(adata)
     check_n_clusters(n_clusters, adata.n_obs)
-    check_clustering(method, resolution, n_clusters)
+    check_choice("method", method, CLUSTER_METHODS)
+    check_resolution(resolution, n_clusters, "method", method)
+    check_random_state(random_state)
+    if method == "leiden" and adata.n_obs < _FEWEST:
+        msg = f"method='leiden' needs {_FEWEST} observations or more, for neighbours of each; there are {adata.n_obs}"
+        raise ValueError(msg)
     check_integer("n_init", n_init, minimum=1)
     check_integer("n_smoothing", n_smoothing, minimum=0)
     fix = "compute it first, such as sc.pp.pca(adata) for 'X_pca' or st.tl.semst(adata) for 'X_semst'"
@@ -138,22 +148,32 @@ def cluster(
     return adata if copy else None
 
 
-def check_clustering(method: str, resolution: float | None, n_clusters: int | None) -> None:
-    """Check what clustering functions have in common."""
-    check_choice("method", method, CLUSTER_METHODS)
+def check_resolution(
+    resolution: float | None, n_clusters: int | None, parameter: str, method: str, methods: Sequence[str] = ("leiden",)
+) -> None:
+    """Raise unless a resolution is what decides the number of clusters; ``parameter`` is what a function calls ``method``."""
     if resolution is None:
         return
     check_number("resolution", resolution, minimum=0, open_minimum=True)
-    if method != "leiden" or n_clusters is not None:
-        msg = "resolution belongs to method='leiden' without n_clusters; give n_clusters or resolution, not both"
+    if method not in methods or n_clusters is not None:
+        allowed = " or ".join(f"{parameter}={name!r}" for name in methods)
+        msg = f"resolution belongs to {allowed} without n_clusters; give n_clusters or resolution, not both"
         raise ValueError(msg)
 
 
 def spatial_connectivities(adata: AnnData, neighbors_key: str) -> sparse.csr_matrix:
-    """Return the graph that squidpy or scanpy wrote under ``uns[neighbors_key]``, CSR."""
+    """Return the graph that squidpy or scanpy wrote under ``uns[neighbors_key]``, CSR.
+
+    The spatial graph is also found by its key in ``obsp`` alone: ``anndata.concat`` keeps it, and not what is said of it.
+    """
     from scipy import sparse
 
     fix = "run squidpy.gr.spatial_neighbors_knn(adata) first"
-    entry = check_key(adata, "uns", neighbors_key, parameter="neighbors_key", fix=fix)
-    graph = check_key(adata, "obsp", entry["connectivities_key"], fix=fix)
-    return sparse.csr_matrix(graph)
+    place = _keys.SPATIAL_CONNECTIVITIES
+    if neighbors_key != _keys.SPATIAL_NEIGHBORS or neighbors_key in adata.uns or place not in adata.obsp:
+        entry = check_key(adata, "uns", neighbors_key, parameter="neighbors_key", fix=fix)
+        if not hasattr(entry, "keys") or "connectivities_key" not in entry:
+            msg = f"neighbors_key={neighbors_key!r}: adata.uns[{neighbors_key!r}] names no graph (no 'connectivities_key'); {fix}"
+            raise KeyError(msg)
+        place = entry["connectivities_key"]
+    return sparse.csr_matrix(check_key(adata, "obsp", place, fix=fix))

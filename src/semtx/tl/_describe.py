@@ -148,7 +148,7 @@ def describe(
     groups = clusters(adata, groupby)
     mask = gene_mask(adata, mask_var)
     match = match_of(adata, gene_symbols, organism)
-    exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude or ())
     expression, source = normalized_expression(adata, layer)
     log = score_genes(expression)[(groups.codes >= 0).nonzero()[0]]
     used = mask & match.matched & ~excluded_genes(match.symbols, exclude) & (log.getnnz(axis=0) >= min_cells)

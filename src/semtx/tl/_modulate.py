@@ -19,6 +19,7 @@ from semtx._validate import (
     check_integer,
     check_key_added,
     check_number,
+    check_random_state,
     coordinates,
     finite_matrix,
     resolve_table,
@@ -171,7 +172,7 @@ def modulate(
     started = time.perf_counter()
     adata = resolve_table(adata, table_key)
     key_added = use_rep + _keys.FSM_SUFFIX if key_added is None else key_added
-    check_key_added(key_added, use_rep, semantics_key, spatial_key, neighbors_key)
+    check_key_added(key_added, use_rep, semantics_key, spatial_key, neighbors_key or _keys.SPATIAL_NEIGHBORS)
     check_anndata(adata)
     check_choice("semantics", semantics, ("auto", *CONTROLS, None))
     check_choice("fusion", fusion, _FUSIONS)
@@ -180,7 +181,7 @@ def modulate(
         check_number("max_scale", max_scale, minimum=0, open_minimum=True)
     check_integer("n_components", n_components, minimum=1)
     check_integer("max_epochs", max_epochs, minimum=1)
-    check_integer("random_state", random_state, minimum=0)
+    check_random_state(random_state)
     check_number("learning_rate", learning_rate, minimum=0, open_minimum=True)
     check_choice("accelerator", accelerator, [*ACCELERATORS, None])
     fix = "compute it first, such as sc.pp.pca(adata) for 'X_pca'"

@@ -18,11 +18,12 @@ from semtx._validate import (
     check_key_added,
     check_n_clusters,
     check_number,
+    check_random_state,
     resolve_table,
 )
 from semtx.models._scllm_dsc_config import SCLLM_DSC_PRESETS, ScLLMDSCConfig
 from semtx.tl._batch import find_batch
-from semtx.tl._cluster import check_clustering
+from semtx.tl._cluster import check_resolution
 from semtx.tl._scllm_dsc_inputs import find_expression, find_states, find_text
 from semtx.tl._semst_inputs import CONTROLS, find_gene_vectors
 
@@ -190,10 +191,10 @@ def scllm_dsc(
     """
     started = time.perf_counter()
     adata = resolve_table(adata, table_key)
-    check_key_added(key_added)
+    check_key_added(key_added, batch_key, embeddings=(use_rep, semantics))
     check_anndata(adata)
     check_n_clusters(n_clusters, adata.n_obs)
-    check_integer("random_state", random_state, minimum=0)
+    check_random_state(random_state)
     check_integer("devices", devices, minimum=1, optional=True)
     check_choice("accelerator", accelerator, [*ACCELERATORS, None])
     check_choice("precision", precision, [*PRECISIONS, None])
@@ -206,9 +207,7 @@ def scllm_dsc(
         cluster_method=cluster_method,
     )
     # the consensus, too, takes as many clusters as Leiden finds
-    check_clustering(
-        "leiden" if config.cluster_method == "consensus" else config.cluster_method, resolution, n_clusters
-    )
+    check_resolution(resolution, n_clusters, "cluster_method", config.cluster_method, ("consensus", "leiden"))
     batch = find_batch(adata, batch_key)
     gene_text, states, leave_out = None, {}, None
     if use_rep is None and isinstance(semantics, str) and semantics in ("auto", *CONTROLS):
@@ -319,11 +318,13 @@ def _fields(model: ScLLMDSC, key_added: str, *, store_views: bool) -> dict[str, 
         msg = "the model has not been fitted"
         raise RuntimeError(msg)
     key = _keys.embedding(key_added)
-    obsm = {key: result.fused, key_added + _keys.PROBA_SUFFIX: result.proba}
-    if store_views:
-        obsm[key + _keys.STRUCTURE_SUFFIX] = result.structure
-        if result.text is not None:
-            obsm[key + _keys.TEXT_SUFFIX] = result.text
+    obsm = {
+        key: result.fused,
+        key_added + _keys.PROBA_SUFFIX: result.proba,
+        # without them, those of an earlier run would pass for this one's
+        key + _keys.STRUCTURE_SUFFIX: result.structure if store_views else None,
+        key + _keys.TEXT_SUFFIX: result.text if store_views else None,
+    }
     confidence = result.proba[np.arange(len(result.labels)), result.labels]
     obs = {key_added: labels_to_categorical(result.labels), key_added + _keys.CONFIDENCE_SUFFIX: confidence}
     return {"obs": obs, "obsm": obsm}

@@ -21,6 +21,7 @@ from semtx._validate import (
     check_key_added,
     check_n_clusters,
     check_number,
+    check_random_state,
     coordinates,
     resolve_table,
 )
@@ -28,7 +29,7 @@ from semtx.graphs import graph_report, is_grid
 from semtx.models._clustering import ClusterMethod, cluster_and_smooth
 from semtx.models._semst_config import SemSTConfig, resolve_preset
 from semtx.tl._batch import find_batch
-from semtx.tl._cluster import check_clustering
+from semtx.tl._cluster import check_resolution
 from semtx.tl._semst_inputs import find_graph, find_library, find_semantics, select_genes
 
 if TYPE_CHECKING:
@@ -190,14 +191,21 @@ def semst(
     """
     started = time.perf_counter()
     adata = resolve_table(adata, table_key)
-    check_key_added(key_added, spatial_key)
+    check_key_added(
+        key_added,
+        spatial_key,
+        library_key,
+        batch_key,
+        neighbors_key or _keys.SPATIAL_NEIGHBORS,
+        embeddings=(semantics, spatial_key),
+    )
     check_anndata(adata)
     check_n_clusters(n_clusters, adata.n_obs)
     check_integer("n_smoothing", n_smoothing, minimum=0)
     check_integer("n_top_genes", n_top_genes, minimum=2, optional=True)
     check_integer("n_neighbors", n_neighbors, minimum=1, optional=True)
     check_integer("max_epochs", max_epochs, minimum=1, optional=True)
-    check_integer("random_state", random_state, minimum=0)
+    check_random_state(random_state)
     check_integer("batch_size", batch_size, minimum=2, optional=True)
     check_integer("devices", devices, minimum=1, optional=True)
     check_choice("accelerator", accelerator, [*ACCELERATORS, None])
@@ -228,7 +236,7 @@ def semst(
         config = preset.updated(**changes)
     else:
         config = resolve_preset(preset, grid=is_grid(positions, library), n_obs=adata.n_obs, **changes)
-    check_clustering(config.cluster_method, resolution, n_clusters)
+    check_resolution(resolution, n_clusters, "cluster_method", config.cluster_method)
 
     # rows in an order of their own, by section and place, so that the order they come in decides no tie and no start
     order = np.lexsort((*positions.T, np.zeros(adata.n_obs) if library is None else library.cat.codes))
@@ -286,7 +294,8 @@ def semst(
             random_state=random_state,
         )
 
-    obsm = {_keys.embedding(key_added): z[back]}
+    # what an earlier run stored and this one does not would pass for this one's
+    obsm = {_keys.embedding(key_added): z[back], key_added + _keys.MODULATION_SUFFIX: None}
     stored: dict[str, Any] = {}
     if store_modulation:
         obsm[key_added + _keys.MODULATION_SUFFIX] = np.hstack(model._modulation(inputs.semantics))[back]

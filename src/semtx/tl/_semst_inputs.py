@@ -12,9 +12,10 @@ from scipy import sparse
 
 from semtx import _keys
 from semtx._counts import without_warning
-from semtx._logging import logger
+from semtx._logging import logger, without_hints
 from semtx._validate import check_key, finite_matrix, gene_mask, stored_gene_vectors
 from semtx.graphs import spatial_graph
+from semtx.pp._cell_inputs import with_built_in_vectors
 from semtx.tl._cluster import spatial_connectivities
 
 if TYPE_CHECKING:
@@ -100,18 +101,22 @@ def find_graph(
         **origin,
     }
     key = _keys.SPATIAL_NEIGHBORS if neighbors_key is None else neighbors_key
-    if neighbors_key is not None or key in adata.uns:
-        params = check_key(adata, "uns", key, parameter="neighbors_key").get("params", {})
+    if neighbors_key is not None or key in adata.uns or _keys.SPATIAL_CONNECTIVITIES in adata.obsp:
+        found = spatial_connectivities(adata, key)
+        params = adata.uns.get(key, {}).get("params", {})
         same = all(params.get(name) == value for name, value in made.items())
         if neighbors_key is not None or same or params.get("made_by") != _MADE_BY:
+            place = f"uns[{key!r}]" if key in adata.uns else f"obsp[{_keys.SPATIAL_CONNECTIVITIES!r}]"
             if n_neighbors is not None and not same:
                 logger.warning(
-                    "n_neighbors=%d has no effect: the graph in adata.uns[%r] is used as it is; %s to build another",
+                    "n_neighbors=%d has no effect: the graph in adata.%s is used as it is; %s to build another",
                     n_neighbors,
-                    key,
-                    "delete that entry" if neighbors_key is None else "leave out neighbors_key",
+                    place,
+                    f"delete it and adata.obsp[{_keys.SPATIAL_CONNECTIVITIES!r}]"
+                    if neighbors_key is None
+                    else "leave out neighbors_key",
                 )
-            return within_sections(spatial_connectivities(adata, key), library), f"uns[{key!r}]", {}
+            return within_sections(found, library), place, {}
     holder = spatial_graph(coordinates, library=library, n_neighbors=config.n_neighbors, radius=config.radius)
     entry = dict(holder.uns[_keys.SPATIAL_NEIGHBORS])
     entry["params"] = {**{name: value for name, value in entry["params"].items() if value is not None}, **made}
@@ -123,8 +128,9 @@ def find_graph(
     return graph, "built", fields
 
 
-# the counts it looks at have been found and warned of already
+# the counts it looks at have been found and warned of already, and what it writes is not the user's
 @without_warning()
+@without_hints()
 def find_semantics(
     adata: AnnData,
     counts: sparse.csr_matrix,
@@ -186,11 +192,8 @@ def find_gene_vectors(
         vectors = stored_gene_vectors(adata, _keys.GENE_SEMANTICS, parameter="semantics", fix=fix)
         source = f"varm[{_keys.GENE_SEMANTICS!r}]"
     else:
-        from semtx.pp import gene_semantics
-
-        holder = AnnData(sparse.csr_matrix((1, adata.n_vars), dtype=np.float32), var=adata.var.copy())
         try:
-            gene_semantics(holder, gene_symbols=gene_symbols)
+            holder = with_built_in_vectors(adata, None, gene_symbols)
         except ValueError as error:
             msg = f"{error}. Or leave semantics out with semantics=None"
             raise ValueError(msg) from error
