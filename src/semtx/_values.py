@@ -20,6 +20,11 @@ def listed(names: Iterable[object], limit: int = 12) -> str:
     return ", ".join(written[:limit]) + more
 
 
+def as_plain(value: Any) -> Any:
+    """Return numbers and arrays of numpy as Python's, which json can write."""
+    return np.asarray(value).tolist()
+
+
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     """Raise a ValueError that lists the choices."""
     if value not in choices:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from semtx.graphs import _feature, feature_graph
+from semtx.graphs import _nearest_others, feature_graph
 
 
 def expression(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -57,7 +57,7 @@ def test_fewer_observations_than_neighbors():
 def test_the_approximate_search_finds_nearly_all(monkeypatch):
     x = expression(1500, 8)
     wanted = feature_graph(x, 10)
-    monkeypatch.setattr(_feature, "EXACT_LIMIT", 1000)
+    monkeypatch.setattr(_nearest_others, "EXACT_LIMIT", 1000)
     graph = feature_graph(sparse.csr_matrix(x), 10, n_jobs=1)
     assert graph.multiply(wanted).nnz > 0.95 * wanted.nnz
     assert graph.diagonal().sum() == 0
@@ -76,7 +76,7 @@ def test_what_the_approximate_search_returns_is_rid_of_the_observation_itself(mo
             answer[7] = nearest[7, 1 : n_neighbors + 1]
             self.neighbor_graph = (answer, None)
 
-    monkeypatch.setattr(_feature, "EXACT_LIMIT", 10)
+    monkeypatch.setattr(_nearest_others, "EXACT_LIMIT", 10)
     monkeypatch.setitem(sys.modules, "pynndescent", SimpleNamespace(NNDescent=Index))
     np.testing.assert_array_equal(feature_graph(x, 5).toarray() > 0, brute_force(x, 5))
 
@@ -94,3 +94,9 @@ def test_no_matrix_of_all_pairs():
     assert graph.nnz < 10 * n
     # a matrix of single bytes would be n * n
     assert peak < n * n
+
+
+def test_one_observation_has_no_neighbor():
+    graph = feature_graph(np.ones((1, 4)), 5)
+    assert graph.shape == (1, 1)
+    assert graph.nnz == 0

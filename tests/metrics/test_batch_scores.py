@@ -9,7 +9,7 @@ from anndata import AnnData
 from scipy.spatial.distance import cdist
 
 import semtx as st
-from semtx.metrics import _batch_scores
+from semtx.graphs import _nearest_others
 
 
 def _adata(z: np.ndarray, batches: list | np.ndarray) -> AnnData:
@@ -117,7 +117,7 @@ def test_approximate_neighbours_give_the_same_scores(monkeypatch: pytest.MonkeyP
     batches = rng.integers(2, size=1500)
     adata = _adata(rng.normal(size=(1500, 6)) + 0.7 * batches[:, None], batches)
     exact = st.metrics.batch_scores(adata, "batch", use_rep="X_z")
-    monkeypatch.setattr(_batch_scores, "_EXACT_LIMIT", 1000)
+    monkeypatch.setattr(_nearest_others, "EXACT_LIMIT", 1000)
     pd.testing.assert_series_equal(exact, st.metrics.batch_scores(adata, "batch", use_rep="X_z"), rtol=0.02)
 
 

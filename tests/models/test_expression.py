@@ -79,7 +79,14 @@ def test_components_of_many_rows_are_those_of_few(monkeypatch, counts, form):
 
 
 def test_fewer_components_than_asked_where_there_are_fewer_dimensions(counts):
-    assert PrincipalComponents.fit(sparse.csr_matrix(counts[:, :4]), 30, 0).components.shape == (3, 4)
+    for width in (1, 4):
+        x = counts[:, :width]
+        for form in (sparse.csr_matrix, np.asarray):
+            found = PrincipalComponents.fit(form(x), 30, 0)
+            assert found.components.shape == (width, width)
+            # all of them are a rotation
+            z = found.transform(form(x))
+            np.testing.assert_allclose(np.sum((z - z[0]) ** 2, axis=1), np.sum((x - x[0]) ** 2, axis=1), rtol=1e-3)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
@@ -145,13 +152,24 @@ class TestBatchMeans:
         centred = means.centred(x, codes)
         for code in range(3):
             np.testing.assert_allclose(centred[codes == code].mean(axis=0), 0, atol=1e-6)
-        np.testing.assert_allclose(means.centred(x[:3], np.array([0, -1, -1]))[1:].mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(means.centred(x[:3], np.array([0, 3, 3]))[1:].mean(axis=0), 0, atol=1e-6)
         np.testing.assert_allclose(means.centred(x, None), x - x.mean(axis=0), atol=1e-6)
 
     def test_codes(self):
         names, codes = batch_codes(["b", "a", "b"], 3)
         assert (names, codes.tolist()) == (["a", "b"], [1, 0, 1])
         assert batch_codes(["b", "b"], 2)[0] == batch_codes(None, 2)[0] == []
-        assert known_codes(names, ["a", "c"], 2).tolist() == [0, -1]
-        assert known_codes(names, None, 2).tolist() == [-1, -1]
+        assert known_codes(names, ["a", "c"], 2).tolist() == [0, 2]
+        assert known_codes(names, None, 2).tolist() == [2, 2]
         assert known_codes([], ["a", "c"], 2).tolist() == [0, 0]
+
+
+def test_each_new_batch_is_centred_by_itself():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(60, 3)).astype(np.float32) + np.repeat([[0.0], [5.0], [-9.0], [20.0]], 15, axis=0)
+    names, codes = batch_codes(["a"] * 15 + ["b"] * 15, 30)
+    means = BatchMeans.fit(x[:30], codes)
+    together = means.centred(x, known_codes(names, ["a"] * 15 + ["b"] * 15 + ["new"] * 15 + ["other"] * 15, 60))
+    for part in np.split(together, 4):
+        np.testing.assert_allclose(part.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_array_equal(means.centred(x[30:45], known_codes(names, None, 15)), together[30:45])

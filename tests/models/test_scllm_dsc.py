@@ -492,3 +492,45 @@ class TestDivergence:
         assert (model.result, model.record.losses, model.report) == (result, losses, report)
         assert len(model.gene_names) == D
         assert_same(model.predict(data["x"], **part(data, OF_CELLS)), result)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_mixed_precision(preset, data, monkeypatch):
+    from semtx.models._scllm_dsc_training import ScLLMDSCObjective
+
+    seen, losses = [], []
+    forward = ScLLMDSCObjective.forward
+
+    def watched(self, given):
+        seen.extend([given.value.x, given.value.target])
+        return forward(self, given)
+
+    monkeypatch.setattr(ScLLMDSCObjective, "forward", watched)
+    for precision in ("32-true", "bf16-mixed"):
+        model = st.models.ScLLMDSC(small(preset), accelerator="cpu", precision=precision)
+        model.fit(data["x"], 4, gene_vectors=data["gene_vectors"], semantics=data["semantics"], show_progress_bar=False)
+        losses.append(model.record.losses)
+    assert {given.dtype for given in seen if given is not None} == {torch.float32}
+    for name, values in losses[0].items():
+        np.testing.assert_allclose(losses[1][name][0], values[0], rtol=0.05, atol=0.02)
+
+
+def test_cells_that_are_all_equal():
+    config = small("default").updated(expression="given")
+    result = st.models.ScLLMDSC(config, accelerator="cpu").fit(np.ones((100, 10)), 3, show_progress_bar=False).result
+    assert np.isfinite(result.fused).all()
+
+
+def test_the_report_comes_back(data, tmp_path):
+    model = st.models.ScLLMDSC(small("default"), accelerator="cpu")
+    model.fit(data["x"], None, gene_vectors=data["gene_vectors"], show_progress_bar=False).save(tmp_path)
+    loaded = st.models.ScLLMDSC.load(tmp_path, accelerator="cpu").report
+    assert loaded["n_clusters"] == model.report["n_clusters"]
+    assert set(loaded) == set(model.report)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_two_paths_on_a_gpu(data):
+    model = st.models.ScLLMDSC(small("default", omega=0.5), accelerator="gpu")
+    model.fit(data["x"], 4, gene_vectors=data["gene_vectors"], semantics=data["semantics"], show_progress_bar=False)
+    assert np.isfinite(model.result.fused).all()

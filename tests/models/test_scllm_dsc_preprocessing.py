@@ -182,12 +182,12 @@ def test_new_cells_are_treated_as_the_old_ones_were(counts, vectors, config, for
 def test_the_cells_of_a_new_batch_are_centred_by_themselves(counts, vectors):
     made, cells = fit(STANDARDIZED, sparse.csr_matrix(counts), BATCH, vectors)
     batch = BATCH.copy()
-    batch[BATCH == 2] = -1
+    batch[BATCH == 2] = 3
     new = made.cells(sparse.csr_matrix(counts), None, batch, None)
     # the same cells under another name
     np.testing.assert_allclose(new.expression(slice(None)), cells.expression(slice(None)), atol=1e-6)
     np.testing.assert_allclose(new.text, cells.text, atol=1e-5)
-    part = made.cells(sparse.csr_matrix(counts[:7]), None, np.full(7, -1), None)
+    part = made.cells(sparse.csr_matrix(counts[:7]), None, np.full(7, 3), None)
     np.testing.assert_allclose(part.expression(slice(None)).mean(dim=0), np.zeros(D), atol=1e-5)
 
 

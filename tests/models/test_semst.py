@@ -10,6 +10,7 @@ from scipy import sparse
 
 import semtx as st
 from semtx.models._semst_config import resolve_preset
+from semtx.models._semst_training import SemSTObjective
 
 SHORT = {"max_epochs": 3}
 
@@ -52,6 +53,23 @@ class TestEveryPreset:
         alpha, beta = model.modulation(*data[1:])
         assert alpha.shape == beta.shape
         assert len(alpha) == 300
+
+    def test_mixed_precision_halves_no_count(self, data, preset, monkeypatch):
+        seen = []
+        forward = SemSTObjective.forward
+
+        def watched(self, given):
+            seen.append(given.value)
+            return forward(self, given)
+
+        monkeypatch.setattr(SemSTObjective, "forward", watched)
+        full, mixed = (fitted(data, preset, precision=precision) for precision in ("32-true", "bf16-mixed"))
+        assert mixed.record.precision == "bf16-mixed"
+        for step in seen:
+            for given in (step.target, step.size_factors, step.edges):
+                assert given is None or given.dtype == torch.float32
+        for name, losses in full.record.losses.items():
+            np.testing.assert_allclose(mixed.record.losses[name], losses, rtol=0.02, atol=1e-3)
 
     def test_what_fit_prepared_is_what_embed_and_modulation_prepare(self, data, preset):
         model = st.models.SemST(small(preset), accelerator="cpu")
@@ -358,3 +376,48 @@ class TestConfig:
             assert config.correlation_weighting == "uniform"
         assert (spots.n_semantic_genes, cells.n_semantic_genes) == (20, 30)
         assert (spots.n_feature_neighbors, cells.n_feature_neighbors) == (14, 15)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("width", [1, 2])
+def test_semantics_of_few_dimensions(data, preset, width):
+    counts, graph, semantics = data
+    z = fitted((counts, graph, semantics[:, :width]), preset).embed(counts, graph, semantics[:, :width])
+    assert np.isfinite(z).all()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_one_new_observation(data, preset):
+    counts, _, semantics = data
+    z = fitted(data, preset).embed(counts[:1], sparse.csr_matrix((1, 1)), semantics[:1])
+    assert z.shape[0] == 1
+    assert np.isfinite(z).all()
+
+
+def test_numbers_of_numpy_can_be_saved(data, tmp_path):
+    config = small("default").updated(max_epochs=np.int64(1))
+    model = st.models.SemST(config, random_state=np.int64(1), accelerator="cpu")
+    model.fit(*data, checkpoint=tmp_path / "checkpoint", show_progress_bar=False).save(tmp_path / "model")
+    loaded = st.models.SemST.load(tmp_path / "model", accelerator="cpu")
+    np.testing.assert_array_equal(loaded.embed(*data), model.embed(*data))
+
+
+def test_the_threads_of_the_settings(data, monkeypatch):
+    seen = []
+    forward = SemSTObjective.forward
+
+    def watched(self, given):
+        seen.append(torch.get_num_threads())
+        return forward(self, given)
+
+    monkeypatch.setattr(SemSTObjective, "forward", watched)
+    with st.settings.override(n_jobs=1):
+        fitted(data)
+    assert set(seen) == {1}
+
+
+def test_other_gpus_are_left_alone(data, monkeypatch):
+    """A look at the generator of a GPU starts CUDA on it."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda *_: pytest.fail("looked at"))
+    fitted(data)

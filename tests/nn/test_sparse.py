@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from semtx.nn._sparse import csr_rows
+from semtx.nn._sparse import csr_rows, sparse_csr, stored_entries
 
 
 @pytest.mark.parametrize("rows", [slice(None), slice(0, 4), slice(5, 99), slice(3, 3)])
@@ -22,3 +22,11 @@ def test_rows_share_the_memory_of_the_matrix():
     matrix = sparse.random(12, 7, 0.4, format="csr", dtype=np.float32, random_state=0)
     part = csr_rows(matrix, slice(5, 9))
     assert part.values().data_ptr() == matrix.data[matrix.indptr[5] :].ctypes.data
+
+
+def test_entries_of_a_matrix_that_32_bits_cannot_count():
+    pointers = torch.zeros(100_001, dtype=torch.int32)
+    pointers[-1] = 1
+    matrix = sparse_csr(pointers, torch.tensor([5], dtype=torch.int32), torch.ones(1), (100_000, 30_000))
+    stored, _ = stored_entries(matrix)
+    assert stored.tolist() == [99_999 * 30_000 + 5]

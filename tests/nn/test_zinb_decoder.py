@@ -137,3 +137,18 @@ def test_extreme_embeddings_stay_finite():
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(z.grad).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_sum_is_not_taken_in_half_precision(dtype):
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.poisson(torch.full((200, 400), 2.0), generator=generator)
+    z = torch.randn(200, 8, generator=generator)
+    decoder = st.nn.ZINBDecoder(8, 400)
+    wanted = decoder.loss(z, counts)
+    with torch.autocast("cpu", dtype=dtype):
+        got = decoder.loss(z.requires_grad_(), counts)
+        got.backward()
+    assert got.dtype == torch.float32
+    assert abs(got.item() - wanted.item()) < 2e-3 * wanted.item()
+    assert torch.isfinite(z.grad).all()

@@ -78,7 +78,7 @@ def test_an_identifier_does_not_override_an_official_symbol() -> None:
 
 
 def test_missing_names() -> None:
-    assert matched([None, np.nan, "AAA"]) == [("", "none"), ("", "none"), ("AAA", "symbol")]
+    assert matched([None, np.nan, pd.NA, "AAA"]) == [("", "none")] * 3 + [("AAA", "symbol")]
 
 
 def test_every_official_symbol_is_itself() -> None:

@@ -75,24 +75,6 @@ def levels(weight: torch.Tensor, values: list[float]):
     return lambda epoch, batch: {"square": weight.sum() * 0 + values[min(epoch, len(values) - 1)]}
 
 
-@pytest.mark.parametrize(
-    ("values", "min_delta", "patience", "epochs"),
-    [
-        ([4.0, 3.0, 2.0], 0.0, 2, 5),  # level after the third epoch
-        ([1.0], 0.0, 1, 2),
-        ([4.0, 3.0, 5.0, 2.0, 2.0, 2.0], 0.0, 2, 6),  # one bad epoch does not count against a later good one
-        ([1.0, 2.0, 3.0], 0.0, 2, 3),
-        ([100.0, 99.9, 99.8, 99.7, 99.6], 0.01, 3, 4),  # falls, but by less than a hundredth
-        ([-1.0, -2.0, -2.0, -2.0], 0.1, 2, 4),
-        ([1.0], 0.0, None, 12),
-    ],
-)
-def test_stops_at_a_plateau(weight, values, min_delta, patience, epochs):
-    record = run(weight, levels(weight, values), min_delta=min_delta, patience=patience, max_epochs=12)
-    assert len(record.losses["total"]) == epochs
-    assert ("fell by less" in record.stop_reason) == (epochs < 12)
-
-
 class TestStopReason:
     def test_a_text_after_an_epoch_ends_training(self, weight):
         record = run(
@@ -106,10 +88,6 @@ class TestStopReason:
     def test_in_the_last_epoch_it_is_told_too(self, weight):
         record = run(weight, levels(weight, [1.0]), max_epochs=1, after_epoch=lambda epoch: "enough")
         assert record.stop_reason == "enough"
-
-    def test_before_a_plateau(self, weight):
-        record = run(weight, levels(weight, [1.0]), patience=1, after_epoch=lambda epoch: f"epoch {epoch}")
-        assert record.stop_reason == "epoch 0"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])

@@ -24,7 +24,7 @@ class Device:
 def plan(monkeypatch, free: dict[str, int | None], device: str = "cpu", batch_size: int | None = None, n: int = 10_000):
     monkeypatch.setattr(_memory, "free_memory", lambda device: free[device.type])
     # a GiB, and 1 MiB for each row
-    return plan_memory(lambda rows: GIB + rows * 2**20, n, batch_size, Device(device), "Trial")
+    return plan_memory(lambda rows, _: GIB + rows * 2**20, n, batch_size, Device(device), "Trial")
 
 
 class TestPlan:
@@ -74,11 +74,14 @@ class TestFreeMemory:
 
     def test_a_container_has_what_its_limit_leaves(self, monkeypatch, tmp_path):
         limit, usage = tmp_path / "max", tmp_path / "current"
-        monkeypatch.setattr(_memory, "_CGROUPS", ((str(limit), str(usage)),))
+        monkeypatch.setattr(_memory, "_CGROUPS", ((str(tmp_path), "max", "current", "inactive_file"),))
         whole = free_memory(torch.device("cpu"))
         limit.write_text("3000000\n")
         usage.write_text("1000000\n")
         assert free_memory(torch.device("cpu")) == 2_000_000
+        # files that were read and are kept while nobody needs the memory
+        (tmp_path / "memory.stat").write_text("anon 300000\ninactive_file 700000\n")
+        assert free_memory(torch.device("cpu")) == 2_700_000
         limit.write_text("max\n")
         assert free_memory(torch.device("cpu")) == pytest.approx(whole, rel=0.2)
 
@@ -132,5 +135,5 @@ def test_processes_of_a_machine_share_its_memory(monkeypatch):
     monkeypatch.setattr(_memory, "free_memory", lambda device: 8 * GIB)
     fabric = Device("cpu")
     fabric.world_size, fabric.broadcast = 2, lambda plan: plan
-    assert plan_memory(lambda rows: rows * 2**20, 6000, None, fabric, "Trial").batch_size == 3000
-    assert plan_memory(lambda rows: rows * 2**20, 6000, None, make_fabric("cpu", 1), "Trial").batch_size is None
+    assert plan_memory(lambda rows, _: rows * 2**20, 6000, None, fabric, "Trial").batch_size == 3000
+    assert plan_memory(lambda rows, _: rows * 2**20, 6000, None, make_fabric("cpu", 1), "Trial").batch_size is None

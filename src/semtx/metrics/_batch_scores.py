@@ -10,6 +10,7 @@ import pandas as pd
 from semtx._settings import settings
 from semtx._threads import limit_threads
 from semtx._validate import check_integer, check_key, check_random_state, finite_matrix, resolve_table
+from semtx.graphs._nearest_others import nearest_others
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Indices = NDArray[np.integer[Any]]
 
-# above this many observations the exact neighbours, O(n^2), give way to pynndescent's approximate ones
-_EXACT_LIMIT = 20_000
-_BLOCK = 32  # MiB of distances at a time
 _DRAWS = 4000
 
 
@@ -121,7 +119,7 @@ def batch_scores(
         raise ValueError(msg)
     k = min(n_neighbors, len(codes) - 1)
     with limit_threads():
-        neighbors = _neighbors(z[scored], k, random_state)
+        neighbors = nearest_others(z[scored], k, "euclidean", random_state=random_state, n_jobs=settings.n_jobs)
     scores = _mixing(codes[neighbors], codes, random_state=random_state)
     own = {
         f"{name}:{batch}": scores[name, code] for name in ("mixing", "purity_ratio") for code, batch in enumerate(names)
@@ -166,24 +164,3 @@ def _mixing(around: Indices, codes: Indices, *, random_state: int) -> dict[Any, 
     for batch in range(len(sizes)):
         scores.update({(name, batch): value for name, value in summarized(codes == batch).items()})
     return scores
-
-
-def _neighbors(z: Array, k: int, random_state: int) -> Indices:
-    """Nearest others of each observation, shape (n, k)."""
-    n_jobs = settings.n_jobs
-    if len(z) <= _EXACT_LIMIT:
-        from sklearn import config_context
-        from sklearn.neighbors import NearestNeighbors
-
-        finder = NearestNeighbors(n_neighbors=k, algorithm="brute", n_jobs=n_jobs).fit(z)
-        with config_context(working_memory=_BLOCK):
-            return finder.kneighbors(return_distance=False)
-    from pynndescent import NNDescent
-
-    # in single precision, as pynndescent computes
-    index = NNDescent(z.astype(np.float32), n_neighbors=k + 1, random_state=random_state, n_jobs=n_jobs)
-    neighbors = index.neighbor_graph[0]
-    itself = neighbors == np.arange(len(z))[:, None]
-    # where the search did not return the observation itself, its farthest neighbour goes instead
-    itself[~itself.any(axis=1), -1] = True
-    return neighbors[~itself].reshape(len(z), k)

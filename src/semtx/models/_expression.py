@@ -65,7 +65,7 @@ class PrincipalComponents:
         """Find the components; fewer where the data have fewer dimensions."""
         from sklearn.decomposition import PCA
 
-        n_components = min(n_components, min(x.shape) - 1)
+        n_components = min(n_components, x.shape[0] - 1, x.shape[1])
         if _has_equal_rows(x):
             # equal rows have no directions, and arpack stops at that
             mean = np.asarray(x[:1].mean(axis=0), dtype=np.float32).ravel()
@@ -79,6 +79,9 @@ class PrincipalComponents:
                 products += rows.T @ rows
             axes = leading_axes(products - x.shape[0] * np.outer(mean, mean), n_components)
             return cls(mean.astype(np.float32), axes)
+        if not isinstance(x, np.ndarray) and n_components == min(x.shape):
+            # arpack finds all but one, and so few columns are small as they are
+            x = x.toarray()
         solver = "arpack" if sparse.issparse(x) or n_components < min(x.shape) // 4 else "full"
         # arpack's start vector is drawn from random_state, so the same seed gives the same components
         pca = PCA(n_components, svd_solver=solver, random_state=random_state).fit(x)
@@ -142,14 +145,14 @@ class BatchMeans:
         return cls(np.stack([x[codes == code].mean(axis=0) for code in range(codes.max() + 1)]).astype(np.float32))
 
     def centred(self, x: NDArray[np.float32], codes: NDArray[np.integer] | None) -> NDArray[np.float32]:
-        """Return the rows less the mean of their batch; rows of a batch that was not measured, -1, less their own mean.
+        """Return the rows less the mean of their batch; batches with further numbers, not measured, have means of their own.
 
         Without ``codes`` all rows are of one such batch.
         """
-        codes = np.full(len(x), -1) if codes is None else codes
-        means, new = self.means, codes < 0
-        if new.any():
-            means = np.vstack([means, x[new].mean(axis=0)])
+        known = len(self.means)
+        codes = np.full(len(x), known) if codes is None else codes
+        new = [x[codes == code].mean(axis=0) for code in range(known, codes.max(initial=-1) + 1)]
+        means = np.vstack([self.means, *new]) if new else self.means
         return x - means[codes]
 
 
@@ -162,12 +165,17 @@ def batch_codes(batch: ArrayLike | None, n: int) -> tuple[list[str], NDArray[np.
 
 
 def known_codes(names: list[str], batch: ArrayLike | None, n: int) -> NDArray[np.int64]:
-    """Return the number of each row's batch among those of the training, -1 for others and where ``batch`` is not given."""
+    """Return the number of each row's batch among those of the training; others have further numbers.
+
+    Rows are of one such batch where ``batch`` is not given. A training on one batch told none apart, and all numbers are 0.
+    """
     if not names:
         return np.zeros(n, dtype=np.int64)
-    number = {name: code for code, name in enumerate(names)}
-    given = [""] * n if batch is None else np.asarray(batch).astype(str)
-    return np.array([number.get(str(name), -1) for name in given], dtype=np.int64)
+    if batch is None:
+        return np.full(n, len(names), dtype=np.int64)
+    given = np.asarray(batch).astype(str).tolist()
+    number = {name: code for code, name in enumerate([*names, *sorted(set(given) - set(names))])}
+    return np.array([number[name] for name in given], dtype=np.int64)
 
 
 def log_normalized(counts: sparse.csr_matrix, library_sizes: NDArray[np.floating] | None = None) -> sparse.csr_matrix:

@@ -14,7 +14,7 @@ from semtx.graphs import binary, normalize_adjacency
 from semtx.models._expression import PrincipalComponents
 from semtx.models._semst_preprocessing import spread_of_columns
 from semtx.nn._fusions import make_fusion
-from semtx.train import fit, make_fabric
+from semtx.train import fit, make_fabric, seeded
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -245,9 +245,7 @@ def _train(
     z, semantics, target = (torch.from_numpy(part).to(fabric.device) for part in (task.z, task.semantics, task.target))
     scale = _variance(task.target[rows])
     curve: list[NDArray[Any]] = []
-    # one stream of random numbers, which leaves torch's global one as it was
-    with torch.random.fork_rng():
-        torch.manual_seed(random_state)
+    with seeded(random_state, fabric.device):
         made = make_fusion(fusion, task.z.shape[1], task.semantics.shape[1], **options)
         module, optimizer = fabric.setup(made, torch.optim.Adam(made.parameters(), lr=learning_rate))
         n_batches = math.ceil(len(rows) / _BATCH)

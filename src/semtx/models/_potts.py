@@ -48,7 +48,10 @@ def potts_mixtures(
 
     .. math:: p(c) \propto \prod_i \pi_{c_i} \exp \bigl( \tfrac{\beta}{2} \sum_j \hat A_{ij} [c_i = c_j] \bigr)
 
-    with :math:`\hat A` the graph with self-loops, rows normalised to 1. Each start is a run of k-means, from which the
+    with :math:`\hat A` the graph with self-loops, rows normalised to 1. The update is the usual short one: an observation's
+    own belief counts as that of one neighbour, which makes assignments a little surer than the model's mean field, and
+    :math:`\hat A` stands for the mean of itself and its transpose, so that the bound is approximate where degrees differ.
+    Each start is a run of k-means, from which the
     mixture is fitted without the graph, and then with it; the one with the highest bound of the likelihood is kept. Then
     each view starts from the labels of the others, too, and takes what is likelier than its own, until none gains: views
     of the same observations have much the same optima, and what one search has missed another may have found. An

@@ -30,7 +30,7 @@ from semtx.models._scllm_dsc_start import cut_graphs, warm_start_autoencoder, wa
 from semtx.models._scllm_dsc_training import bytes_of_training, joined_record, train_network
 from semtx.models._storage import read_model, under, write_model
 from semtx.nn import ScLLMDSCNetwork, ScLLMDSCViews
-from semtx.train import Checkpoint, TrainingRecord, deterministic, digest, make_fabric, plan_memory
+from semtx.train import Checkpoint, TrainingRecord, digest, make_fabric, plan_memory, seeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,8 +171,7 @@ class ScLLMDSC:
             digests = {name: digest(value) for name, value in {**given, "batch": codes}.items()}
             saved = Checkpoint(checkpoint, {**asdict(config), **asked, **digests})
         try:
-            with torch.random.fork_rng(), limit_threads(), deterministic():
-                torch.manual_seed(self.random_state)
+            with seeded(self.random_state, fabric.device), limit_threads():
                 preprocessing, cells = ScLLMDSCPreprocessing.fit(
                     config, x, library_sizes, codes, gene_vectors, semantics, self.random_state
                 )
@@ -185,7 +184,7 @@ class ScLLMDSC:
                 network = self._make_network(shape)
                 n_text = sum(preprocessing.text_widths)
                 plan = plan_memory(
-                    lambda rows: bytes_of_training(rows, config, network, int(x.shape[1]), n_text),
+                    lambda rows, _: bytes_of_training(rows, config, network, int(x.shape[1]), n_text),
                     len(cells),
                     config.batch_size,
                     fabric,
@@ -255,8 +254,8 @@ class ScLLMDSC:
         Parameters
         ----------
         x, semantics, library_sizes, batch
-            As in :meth:`fit`, with the same genes in the same order. The cells of a batch that was not seen in training
-            are centred by themselves.
+            As in :meth:`fit`, with the same genes in the same order. The cells of each batch that was not seen in
+            training are centred by themselves; a model that was trained on one batch centres none.
         gene_names
             Names of the genes.
         """
@@ -298,6 +297,7 @@ class ScLLMDSC:
                 for name, c in centers.items()
             },
             "losses": self.record.losses,
+            "report": self.report,
         }
         write_model(folder, arrays, description)
 
@@ -309,6 +309,7 @@ class ScLLMDSC:
         model = cls(config, random_state=description["random_state"], accelerator=accelerator)
         model.gene_names = description["gene_names"]
         model.record = TrainingRecord(losses=description["losses"], stop_reason="loaded from disk")
+        model.report = description.get("report", {})
         model._shape = description["shape"]
         network = model._make_network(model._shape)
         network.load_state_dict({name: torch.from_numpy(value) for name, value in under(arrays, "network.").items()})

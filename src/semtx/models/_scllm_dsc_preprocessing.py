@@ -131,7 +131,7 @@ class ScLLMDSCPreprocessing:
         batch: NDArray[np.int64],
         semantics: NDArray[np.floating] | None,
     ) -> Cells:
-        """Return what the network reads of new cells; the cells of a batch that is new (-1) are centred by themselves."""
+        """Return what the network reads of new cells; the cells of each new batch are centred by themselves."""
         if self.scale is not None:
             matrix: sparse.csr_matrix | NDArray[np.float32] = self._scaled(
                 log_normalized(sparse.csr_matrix(x), library_sizes)
@@ -139,8 +139,9 @@ class ScLLMDSCPreprocessing:
         else:
             matrix = _as_given(x)
         offsets = self.offsets
-        if offsets is not None and (batch < 0).any():
-            offsets = np.vstack([offsets, _means_by_batch(matrix[batch < 0], np.zeros((batch < 0).sum(), np.int64))])
+        if offsets is not None and (batch >= len(offsets)).any():
+            new = batch >= len(offsets)
+            offsets = np.vstack([offsets, _means_by_batch(matrix[new], batch[new] - len(offsets))])
         cells = Cells(matrix, offsets, batch)
         return replace(cells, text=self._text(self._raw_paths(cells, semantics)))
 
@@ -254,7 +255,9 @@ def principal_axes(cells: Cells, n_components: int, random_state: int) -> NDArra
     )
     generator = np.random.default_rng(random_state)
     start = generator.standard_normal(min(n, n_inputs))
-    if not np.any(centred.matvec(generator.standard_normal(n_inputs))):
+    probe = generator.standard_normal(n_inputs)
+    means = np.abs(offsets @ probe).max()
+    if np.abs(centred.matvec(probe)).max() <= 1e-6 * means:
         # equal cells have no directions, and arpack stops at that
         return np.zeros((n_components, n_inputs), dtype=np.float32)
     _, lengths, axes = svds(centred, k=n_components, v0=start)

@@ -77,7 +77,8 @@ def warm_start_heads(network: ScLLMDSCNetwork, cells: Cells) -> None:
         text = cells.text_rows(rows)
         if text is not None:
             with torch.no_grad():
-                cross += (latent[rows].double().T @ network.mixed(text).double()).numpy()
+                mixed = network.mixed(text.to(network.omega_logit.device)).cpu()
+                cross += (latent[rows].double().T @ mixed.double()).numpy()
     left, _, right = np.linalg.svd(cross)
     _start(structure, left[:, :width])
     _start(text_head, right.T[:, :width])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from semtx.nn import (
     variance_hinge,
 )
 from semtx.nn._info_nce import CHUNK_ENTRIES
-from semtx.train import Batches, Share, TrainingRecord, fit
+from semtx.train import Batches, Share, TrainingRecord, Uncast, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,27 @@ if TYPE_CHECKING:
 _WARM_RATE = 0.05
 
 
+class Step(NamedTuple):
+    """What a step of training is of.
+
+    Attributes
+    ----------
+    x, text
+        Expression and text of the cells of this process.
+    batch, graph, target
+        Of all cells of the step: their batches, their graph, and the assignments to come near to, where there are any.
+    share
+        Which cells are this process's.
+    """
+
+    x: Tensor
+    text: Tensor | None
+    batch: Tensor
+    graph: CutGraph | None
+    target: Tensor | None
+    share: Share
+
+
 class ScLLMDSCObjective(nn.Module):
     """The losses of scLLM-DSC by name: one module, so that a wrapped forward pass covers all of them."""
 
@@ -49,27 +70,17 @@ class ScLLMDSCObjective(nn.Module):
         self.config = config
         self.centers = centers
 
-    def forward(
-        self,
-        x: Tensor,
-        text: Tensor | None,
-        batch: Tensor,
-        graph: CutGraph | None,
-        target: Tensor | None = None,
-        share: Share | None = None,
-    ) -> dict[str, Tensor]:
-        """Return reconstruction and cut; with centres also clustering and, where there is text, alignment.
-
-        ``x`` and ``text`` are of the cells of this process, where there are several; the rest is of the whole batch.
-        """
+    def forward(self, given: Uncast[Step]) -> dict[str, Tensor]:
+        """Return reconstruction and cut; with centres also clustering and, where there is text, alignment."""
         config = self.config
-        share = Share(len(x)) if share is None else share
+        x, text, batch, graph, target, share = given.value
         views = self.network(x, None if self.centers is None else text)
         decoded = self.network.decode(views.latent, batch[share.rows])
-        losses = {"reconstruction": share.weight * mse_loss(decoded, x)}
-        # the other losses are of pairs of cells
-        text = None if views.text is None else share.together(views.text)
-        views = ScLLMDSCViews(share.together(views.latent), share.together(views.structure), text)
+        losses = {"reconstruction": share.weight * mse_loss(decoded.to(x.dtype), x)}
+        # the other losses are of pairs of cells; under autocast views may come in half precision, whose sums lose digits
+        latent, structure = (share.together(view.to(x.dtype)) for view in (views.latent, views.structure))
+        text = None if views.text is None else share.together(views.text.to(x.dtype))
+        views = ScLLMDSCViews(latent, structure, text)
         if graph is not None:
             losses["cut"] = graph_cut(
                 views.latent, graph, balance=config.cut_balance, orthogonality=config.orthogonality
@@ -146,7 +157,8 @@ def train_network(
     optimizer = torch.optim.Adam(
         _parameter_groups(objective), lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    objective, optimizer = fabric.setup(objective, optimizer)
+    # all parameters on one device, of which Fabric takes the first
+    objective, optimizer = fabric.setup(objective.to(device), optimizer)
     objective.train()
     batch = torch.from_numpy(cells.batch)
     everything = np.arange(n)
@@ -172,7 +184,7 @@ def train_network(
             whole = None
         share, x, text, graph = whole or part(rows)
         target = state["target"][rows].to(device) if "target" in state else None
-        return objective(x, text, batch[rows].to(device), graph, target, share)
+        return objective(Uncast(Step(x, text, batch[rows].to(device), graph, target, share)))
 
     def refresh(epoch: int) -> str | None:
         if centers is None or (epoch + 1) % config.target_interval:

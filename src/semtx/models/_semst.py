@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from semtx._threads import limit_threads
 from semtx.models._checks import check_counts, check_gene_names, check_graph, check_semantics, explain_divergence
 from semtx.models._expression import batch_codes, known_codes
 from semtx.models._read_out import ReadOut, joined
@@ -17,7 +18,7 @@ from semtx.models._semst_training import bytes_of_training, train_network
 from semtx.models._semst_views import closed_form_views
 from semtx.models._storage import read_model, under, write_model
 from semtx.nn import SemSTNetwork
-from semtx.train import Checkpoint, TrainingRecord, deterministic, digest, make_fabric, plan_memory
+from semtx.train import Checkpoint, TrainingRecord, digest, make_fabric, plan_memory, seeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -128,15 +129,16 @@ class SemST:
         FloatingPointError
             A loss is no longer finite; the message says which input looks wrong.
         """
-        self._fit(
-            counts,
-            graph,
-            semantics,
-            batch=batch,
-            gene_names=gene_names,
-            show_progress_bar=show_progress_bar,
-            checkpoint=checkpoint,
-        )
+        with limit_threads():
+            self._fit(
+                counts,
+                graph,
+                semantics,
+                batch=batch,
+                gene_names=gene_names,
+                show_progress_bar=show_progress_bar,
+                checkpoint=checkpoint,
+            )
         return self
 
     def _fit(
@@ -165,9 +167,7 @@ class SemST:
         preprocessing, expressed, inputs = SemSTPreprocessing.fit(
             self.config, counts, graph, semantics, self.random_state, codes if batches else None
         )
-        # one stream of random numbers, which leaves torch's global one as it was
-        with torch.random.fork_rng(), deterministic():
-            torch.manual_seed(self.random_state)
+        with seeded(self.random_state, fabric.device):
             shape = {
                 "n_inputs": inputs.x.shape[1],
                 "n_genes": counts.shape[1],
@@ -182,7 +182,7 @@ class SemST:
                 network = self._make_network(shape)
             target = expressed if self.config.target == "scaled" else counts
             plan = plan_memory(
-                lambda rows: bytes_of_training(rows, self.config, network, inputs, target),
+                lambda rows, device: bytes_of_training(rows, self.config, network, inputs, target, device),
                 len(counts.indptr) - 1,
                 self.config.batch_size,
                 fabric,
@@ -229,7 +229,8 @@ class SemST:
         counts, graph, semantics
             As in :meth:`fit`, with the same genes in the same order.
         batch
-            As in :meth:`fit`. The observations of a batch that was not seen in training are centred by themselves.
+            As in :meth:`fit`. The observations of each batch that was not seen in training are centred by themselves; a
+            model that was trained on one batch centres none.
         gene_names
             Names of the genes.
 
@@ -241,7 +242,8 @@ class SemST:
         counts, graph, semantics = _checked(counts, graph, semantics)
         self._check(counts, semantics, gene_names)
         codes = known_codes(self._batch_names, batch, counts.shape[0])
-        return self._embed(preprocessing.inputs(counts, graph, semantics, self.random_state, codes))
+        with limit_threads():
+            return self._embed(preprocessing.inputs(counts, graph, semantics, self.random_state, codes))
 
     def _embed(self, inputs: SemSTInputs) -> NDArray[np.float32]:
         _, network = self._trained()

@@ -14,8 +14,8 @@ from semtx.models._semst_preprocessing import csr_tensor, tensor
 from semtx.nn import SemSTInputs, correlation_reduction, spatial_regularization
 from semtx.nn._batch_norm import BatchNorm
 from semtx.nn._spatial_estimate import spatial_estimate
-from semtx.nn._zinb_decoder import CHUNK_ENTRIES
-from semtx.train import Batch, Batches, Share, TrainingRecord, fit, summed_over_processes
+from semtx.nn._zinb_decoder import chunk_entries
+from semtx.train import Batch, Batches, Share, TrainingRecord, Uncast, fit, summed_over_processes
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -44,9 +44,9 @@ class SemSTObjective(nn.Module):
         self.network = network
         self.config = config
 
-    def forward(self, step: Step) -> dict[str, Tensor]:
+    def forward(self, given: Uncast[Step]) -> dict[str, Tensor]:
         """Return reconstruction, and where they have a weight correlation reduction and spatial regularisation."""
-        config = self.config
+        config, step = self.config, given.value
         z, spatial, feature = step.inputs.outputs(self.network)
         zinb = self.network.decoder.loss(
             z, step.target, size_factors=step.size_factors, genes=step.genes, ridge=config.zinb_ridge
@@ -153,7 +153,7 @@ def train_network(
     weights = {"zinb": 1.0, "correlation": config.correlation_weight, "spatial": config.spatial_weight}
     try:
         return fit(
-            lambda _, number: objective(steps.draw(number)),
+            lambda _, number: objective(Uncast(steps.draw(number))),
             weights,
             optimizer,
             fabric,
@@ -253,11 +253,16 @@ class _Steps:
 
 
 def bytes_of_training(
-    rows: int, config: SemSTConfig, network: SemSTNetwork, inputs: SemSTInputs, target: sparse.csr_matrix
+    rows: int,
+    config: SemSTConfig,
+    network: SemSTNetwork,
+    inputs: SemSTInputs,
+    target: sparse.csr_matrix,
+    device: torch.device,
 ) -> int:
     """Estimate the memory of training with so many rows in a step, beside what is there already."""
     n, n_genes = target.shape
-    decoded = min(rows, max(CHUNK_ENTRIES // n_genes, 1)) * (config.n_decoded_genes or n_genes)
+    decoded = min(rows, max(chunk_entries(device) // n_genes, 1)) * (config.n_decoded_genes or n_genes)
     weights = sum(parameter.numel() for parameter in network.parameters())
     made = _WEIGHT * weights + _NUMBER * _OF_LIKELIHOOD * decoded
     # the target of a step, sparse where it is of all rows

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semtx._values import as_plain
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,7 +27,7 @@ def write_model(folder: str | Path, arrays: Mapping[str, NDArray], description: 
     # safetensors writes the memory as it lies, whatever the strides say
     contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     save_file(contiguous, folder / "model.safetensors")
-    text = json.dumps({"format": _FORMAT, **description}, indent=1)
+    text = json.dumps({"format": _FORMAT, **description}, indent=1, default=as_plain)
     (folder / "model.json").write_text(text, encoding="utf-8")
 
 

@@ -35,7 +35,8 @@ def agreed_clusters(
     random_state
         Seed.
     by_share
-        Divide each indicator by the root of the share of its cluster, so that clusters of all sizes count alike.
+        Divide each indicator by the root of the share of its cluster, 2 % at least, so that clusters of all sizes count
+        alike and odd observations do not.
     """
     from sklearn.cluster import KMeans
 

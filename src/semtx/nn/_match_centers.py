@@ -43,6 +43,7 @@ def match_centers(centers: Tensor, reference: Tensor) -> Tensor:
         raise ValueError(msg)
     from scipy.optimize import linear_sum_assignment
 
-    squares = torch.cdist(reference.detach().double(), centers.detach().double()).square()
-    _, order = linear_sum_assignment(squares.cpu().numpy())
+    # few as they are, on the CPU, which has double precision whatever the device has
+    squares = torch.cdist(reference.detach().cpu().double(), centers.detach().cpu().double()).square()
+    _, order = linear_sum_assignment(squares.numpy())
     return torch.as_tensor(order, device=centers.device)

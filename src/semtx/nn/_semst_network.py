@@ -150,11 +150,11 @@ def _semantics(
     kind: str, semantic_dim: int, latent_dim: int, joined_dim: int, modulation_dim: int
 ) -> tuple[nn.Module, FSM]:
     if kind == "stacked":
-        middle = semantic_dim // 2
+        middle = max(semantic_dim // 2, 1)
         head = nn.Sequential(nn.Linear(semantic_dim, middle), nn.ReLU(), nn.Linear(middle, latent_dim))
         return head, FSM(joined_dim, latent_dim, hidden_dims=(modulation_dim,), zero_init=False)
     if kind == "mlp":
-        return nn.Identity(), FSM(joined_dim, semantic_dim, hidden_dims=(semantic_dim // 2,), zero_init=False)
+        return nn.Identity(), FSM(joined_dim, semantic_dim, hidden_dims=(max(semantic_dim // 2, 1),), zero_init=False)
     return nn.Identity(), FSM(joined_dim, semantic_dim)
 
 

@@ -68,7 +68,8 @@ def stored_entries(matrix: Tensor, rows: slice = slice(None)) -> tuple[Tensor, T
     pointers = matrix.crow_indices()[start : stop + 1]
     first, last = int(pointers[0]), int(pointers[-1])
     values = matrix.values()[first:last]
-    stored = torch.repeat_interleave(pointers.diff()) * matrix.shape[1] + matrix.col_indices()[first:last]
+    # 32 bits are too few to count the entries of large matrices
+    stored = torch.repeat_interleave(pointers.diff()).long() * matrix.shape[1] + matrix.col_indices()[first:last]
     above = values >= _ZERO
     return stored[above], values[above]
 

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # entries decoded at a time: 1 MiB for each float32 intermediate, which stays in the cache of a CPU; a GPU wants more to do
-CHUNK_ENTRIES = 2**18
-_CHUNK_ENTRIES_OF_GPU = 2**22
+_CHUNK_ENTRIES, _CHUNK_ENTRIES_OF_GPU = 2**18, 2**22
 # softplus of these is 1e-4 and 1e4
 _RAW_THETA = (math.log(math.expm1(1e-4)), 1e4)
 
@@ -126,9 +125,10 @@ class ZINBDecoder(nn.Module):
             Rows at a time; ``None`` for a quarter of a million entries, on a GPU four million.
         """
         hidden = self.hidden(z)
+        # under autocast it may come in half precision, and sums over all entries need more
+        hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
         n, n_genes = hidden.shape[0], counts.shape[1]
-        entries = CHUNK_ENTRIES if hidden.device.type == "cpu" else _CHUNK_ENTRIES_OF_GPU
-        chunk = max(entries // n_genes, 1) if chunk is None else chunk
+        chunk = max(chunk_entries(hidden.device) // n_genes, 1) if chunk is None else chunk
 
         def nll_sum(part: Tensor, start: int) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
             rows = slice(start, start + len(part))
@@ -158,6 +158,11 @@ class ZINBDecoder(nn.Module):
         )
         # means of 1e-5 to 1e6, as the authors clip them; hardtanh is clamp with a gradient in one pass
         return ZINBParameters(hardtanh(log_mu, -11.5, 13.8), softplus(hardtanh(theta, *_RAW_THETA)), pi_logits)
+
+
+def chunk_entries(device: torch.device) -> int:
+    """Return how many entries are decoded at a time."""
+    return _CHUNK_ENTRIES if device.type == "cpu" else _CHUNK_ENTRIES_OF_GPU
 
 
 class _SumOverChunks(torch.autograd.Function):

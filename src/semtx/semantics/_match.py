@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from semtx._validate import check_choice, listed
 from semtx.semantics._index import AMBIGUOUS, NONE, GeneIndex, gene_index
@@ -16,7 +17,6 @@ from semtx.semantics._table import ORGANISMS, shared_gene_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
 METHODS = ("symbol", "alias", "ensembl", "ortholog", "ambiguous", "none")
@@ -124,7 +124,7 @@ def match_genes(
     >>> match.coverage
     0.8
     """
-    asked = np.array(["" if name is None or name != name else str(name) for name in names], dtype=object)  # noqa: PLR0124
+    asked = np.array([_text(name) for name in names], dtype=object)
     cleaned = [_GENOME.sub("", name.strip()) for name in asked]
     identifiers = _identifiers(cleaned, ensembl_ids)
     if organism is None:
@@ -172,6 +172,10 @@ def _completed(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**absent).fillna("").reset_index(drop=True)
 
 
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
+
+
 def _identifiers(names: Sequence[str], ensembl_ids: Iterable[Any] | None) -> list[str]:
     """Return one Ensembl id without version per gene, from its own column or its name, ``""`` where there is none."""
     given: list[Any] = [""] * len(names) if ensembl_ids is None else list(ensembl_ids)
@@ -180,7 +184,7 @@ def _identifiers(names: Sequence[str], ensembl_ids: Iterable[Any] | None) -> lis
         raise ValueError(msg)
     found = []
     for name, identifier in zip(names, given, strict=True):
-        text = str(identifier).strip() if identifier else ""
+        text = _text(identifier).strip()
         if not text.startswith("ENS") or not _ENSEMBL.match(text):
             text = name if name.startswith("ENS") and _ENSEMBL.match(name) else ""
         found.append(text.partition(".")[0].partition("_")[0])

@@ -9,7 +9,9 @@ from semtx.train._fabric import make_fabric
 from semtx.train._fit import TrainingRecord, fit
 from semtx.train._memory import MemoryPlan, free_memory, plan_memory
 from semtx.train._neighborhood import Neighborhood, neighborhood
+from semtx.train._seeded import seeded
 from semtx.train._shares import Share, summed_over_processes
+from semtx.train._uncast import Uncast
 
 __all__ = [
     "Batch",
@@ -19,6 +21,7 @@ __all__ = [
     "Neighborhood",
     "Share",
     "TrainingRecord",
+    "Uncast",
     "deterministic",
     "digest",
     "fit",
@@ -26,5 +29,6 @@ __all__ = [
     "make_fabric",
     "neighborhood",
     "plan_memory",
+    "seeded",
     "summed_over_processes",
 ]

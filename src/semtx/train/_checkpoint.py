@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 
 from semtx._validate import listed
+from semtx._values import as_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ class Checkpoint:
     def __init__(self, folder: str | Path, identity: Mapping[str, Any], phase: str = "training") -> None:
         self.path = Path(folder) / f"{phase}.safetensors"
         self._folder = folder
-        self._identity = json.loads(json.dumps(identity))
+        self._identity = json.loads(json.dumps(identity, default=as_plain))
         self._next = 0.0
 
     def phase(self, name: str) -> Checkpoint:

@@ -69,8 +69,6 @@ def fit(
     max_epochs: int,
     n_batches: int = 1,
     after_epoch: Callable[[int], str | None] | None = None,
-    min_delta: float = 0.0,
-    patience: int | None = None,
     description: str = "",
     show_progress_bar: bool | None = None,
     checkpoint: Checkpoint | None = None,
@@ -78,7 +76,7 @@ def fit(
     state: dict[str, Tensor] | None = None,
     halve: Callable[[], int] | None = None,
 ) -> TrainingRecord:
-    """Minimise a weighted sum of losses for a fixed number of epochs or until it no longer falls.
+    """Minimise a weighted sum of losses for a fixed number of epochs.
 
     No label enters, and the weights of the last epoch are kept.
 
@@ -94,9 +92,6 @@ def fit(
         Epochs at most, and updates in each.
     after_epoch
         Called after each epoch; a text that it returns is the reason to stop.
-    min_delta, patience
-        Stop after ``patience`` epochs in a row whose total is not below the least one so far by more than ``min_delta``
-        of its value; ``None`` never stops early.
     description, show_progress_bar
         Progress bar; ``None`` shows it in a terminal and in a notebook.
     checkpoint, module, state
@@ -121,13 +116,13 @@ def fit(
     )
     halve = None if fabric.world_size > 1 else halve
     started = time.perf_counter()
-    best, stale, first = math.inf, 0, 0
+    first = 0
     state = {} if state is None else state
     saved = None if checkpoint is None or module is None else checkpoint.read(module, optimizer, state)
     if checkpoint is not None:
         _check_same(0 if saved is None else saved["epochs"], checkpoint, fabric)
     if saved is not None:
-        record.losses, best, stale, first = (saved[name] for name in ("losses", "best", "stale", "epochs"))
+        record.losses, first = saved["losses"], saved["epochs"]
         logger.info("%s: goes on from a checkpoint after %d epochs", description, first)
         if saved["stop_reason"] is not None:
             record.stop_reason = saved["stop_reason"]
@@ -163,23 +158,18 @@ def fit(
             for name in batches[0]:
                 mean = float(np.mean([numbers[name] for numbers in batches]))
                 record.losses.setdefault(name, []).append(mean)
-            current = record.losses["total"][-1]
             reason = None if after_epoch is None else after_epoch(epoch)
             if fabric.world_size > 1:
                 # machines may differ in the last digits, and must not in when they stop
                 reason = fabric.broadcast(reason)
-            bar.set_postfix(loss=f"{current:.4g}", refresh=False)
+            bar.set_postfix(loss=f"{record.losses['total'][-1]:.4g}", refresh=False)
             bar.update()
-            stale = stale + 1 if math.isfinite(best) and current >= best - min_delta * abs(best) else 0
-            best = min(best, current)
-            if reason is None and patience is not None and stale >= patience:
-                reason = f"loss fell by less than {min_delta:g} of its value in {patience} epochs"
             if reason is None and epoch + 1 == max_epochs:
                 reason = record.stop_reason
             write = checkpoint is not None and fabric.is_global_zero
             if write and checkpoint is not None and module is not None and (reason is not None or checkpoint.due()):
-                progress = {"losses": record.losses, "best": best, "stale": stale, "epochs": epoch + 1}
-                checkpoint.write(module, optimizer, state, {**progress, "stop_reason": reason})
+                progress = {"losses": record.losses, "epochs": epoch + 1, "stop_reason": reason}
+                checkpoint.write(module, optimizer, state, progress)
             if reason is not None:
                 record.stop_reason = reason
                 break

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 # the rest of the free memory is for what an estimate leaves out, and for other programs
 _SHARE = 0.8
 _LEAST_ROWS = 256
+# versions 2 and 1: folder, limit, usage, and which part of the usage the kernel gives back
 _CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
 
@@ -53,14 +54,14 @@ class MemoryPlan:
 
 
 def plan_memory(
-    estimate: Callable[[int], int], n: int, batch_size: int | None, fabric: Fabric, description: str
+    estimate: Callable[[int, torch.device], int], n: int, batch_size: int | None, fabric: Fabric, description: str
 ) -> MemoryPlan:
     """Choose the full batch or the batches asked for where they fit, else smaller ones, else the CPU; and say so.
 
     Parameters
     ----------
     estimate
-        Rows of a step to the bytes that training takes.
+        Rows of a step, and the device, to the bytes that training takes.
     n, batch_size
         Rows of all, and of a step as asked for; ``None`` for all.
     fabric
@@ -75,10 +76,9 @@ def plan_memory(
     if plan is None:
         rows = min(asked, _LEAST_ROWS)
         free = free_memory(fabric.device)
-        reason = f"even {rows} rows in a step take {_told(estimate(rows))}, of {_told(free)} free: memory may run out"
-        plan = MemoryPlan(
-            fabric.device.type, None if rows == n else rows, estimate(rows), -1 if free is None else free, reason
-        )
+        needed = estimate(rows, fabric.device)
+        reason = f"even {rows} rows in a step take {_told(needed)}, of {_told(free)} free: memory may run out"
+        plan = MemoryPlan(fabric.device.type, None if rows == n else rows, needed, -1 if free is None else free, reason)
     if fabric.world_size > 1:
         plan = fabric.broadcast(plan)
     changed = plan.device != fabric.device.type or (plan.batch_size or n) != asked
@@ -99,17 +99,28 @@ def free_memory(device: torch.device) -> int | None:
         found.append(int(lines["MemAvailable"].split()[0]) * 1024)
     elif hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for limit, usage in _CGROUPS:
-        if Path(limit).exists() and Path(usage).exists():
-            allowed = Path(limit).read_text().strip()
+    for folder, limit, usage, cached in _CGROUPS:
+        if Path(folder, limit).exists() and Path(folder, usage).exists():
+            allowed = Path(folder, limit).read_text().strip()
             if allowed != "max":
-                found.append(max(0, int(allowed) - int(Path(usage).read_text())))
+                used = int(Path(folder, usage).read_text()) - _reclaimable(Path(folder, "memory.stat"), cached)
+                found.append(max(0, int(allowed) - used))
     return min(found, default=None)
 
 
+def _reclaimable(statistics: Path, name: str) -> int:
+    """Return the bytes of files that were read and are kept until somebody needs the memory."""
+    if not statistics.exists():
+        return 0
+    return int(dict(line.split() for line in statistics.read_text().splitlines()).get(name, 0))
+
+
 def _fitting(
-    estimate: Callable[[int], int], n: int, asked: int, device: torch.device, n_processes: int
+    estimate_on: Callable[[int, torch.device], int], n: int, asked: int, device: torch.device, n_processes: int
 ) -> MemoryPlan | None:
+    def estimate(rows: int) -> int:
+        return estimate_on(rows, device)
+
     free = free_memory(device)
     whole = "full batch" if asked == n else f"batches of {asked}"
     needed = estimate(asked)
