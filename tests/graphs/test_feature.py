@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from semtx.graphs import _nearest_others, feature_graph
+from semtx import _nearest_others
+from semtx.graphs import feature_graph
 
 
 def expression(n: int, d: int, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ from anndata import AnnData
 from scipy.spatial.distance import cdist
 
 import semtx as st
-from semtx.graphs import _nearest_others
+from semtx import _nearest_others
 
 
 def _adata(z: np.ndarray, batches: list | np.ndarray) -> AnnData:

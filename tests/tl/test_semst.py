@@ -263,7 +263,7 @@ class TestGraph:
         st.tl.semst(tissue, 4, n_neighbors=5, **FAST)
         warned = capsys.readouterr().err
         assert warned.count("n_neighbors=5 has no effect") == 1
-        assert "delete that entry" in warned
+        assert "delete it and adata.obsp['spatial_connectivities']" in warned
         assert (tissue.obsp["spatial_connectivities"] != before).nnz == 0
 
 

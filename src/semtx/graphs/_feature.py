@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from semtx.graphs._nearest_others import nearest_others
+from semtx._nearest_others import nearest_others
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from semtx._nearest_others import nearest_others
 from semtx._settings import settings
 from semtx._threads import limit_threads
 from semtx._validate import check_integer, check_key, check_random_state, finite_matrix, resolve_table
-from semtx.graphs._nearest_others import nearest_others
 
 if TYPE_CHECKING:
     from anndata import AnnData

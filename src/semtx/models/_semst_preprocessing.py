@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from semtx._csr import sparse_csr
 from semtx._settings import settings
 from semtx.graphs import binary, feature_graph, normalize_adjacency, ring_means, rings
 from semtx.models._expression import BatchMeans, PrincipalComponents, ScaledExpression, log_normalized
 from semtx.models._semst_views import components_of_views
 from semtx.nn import SemSTInputs
-from semtx.nn._sparse import sparse_csr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

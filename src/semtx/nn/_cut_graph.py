@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import normalize
 
-from semtx.nn._sparse import sparse_csr
+from semtx._csr import sparse_csr
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.nn.functional import normalize
 
-from semtx.nn._sparse import sparse_csr
+from semtx._csr import sparse_csr
 from semtx.nn._spatial_regularization import CHUNK, softplus_of_pairs
 
 if TYPE_CHECKING:

@@ -177,7 +177,7 @@ def weighted_semantics(weights: sparse.csr_matrix, gene_vectors: NDArray[np.floa
         raise ValueError(msg)
     import torch  # its product is half as fast again as scipy's, and uses all cores
 
-    from semtx.nn._sparse import csr_rows
+    from semtx._csr import csr_rows
 
     vectors = torch.from_numpy(np.array(gene_vectors, dtype=np.float32, order="C"))
     # copies in torch's own memory, whose alignment is always the same: vectorised sums round by it
