@@ -122,3 +122,17 @@ def test_bad_sizes(sizes):
 def test_bad_assignments():
     with pytest.raises(ValueError, match="finite"):
         st.nn.optimal_transport_target(torch.eye(3).log())
+
+
+@pytest.mark.parametrize("scale", [3, 6, 20])
+@pytest.mark.parametrize("seed", range(3))
+def test_marginals_where_no_cell_is_nearest_to_some_centres(scale, seed):
+    """The loss is flat there, and a whole step of Newton gives all cells to one cluster."""
+    generator = torch.Generator().manual_seed(seed)
+    centers = scale * torch.randn(12, 8, generator=generator)
+    z = centers[torch.arange(600) % 12] + torch.randn(600, 8, generator=generator)
+    centers = torch.cat([centers, 3 * centers[:1] + scale, centers[1:2] + 0.5 * scale])
+    log_q = st.nn.student_t(z, centers, dof=8.0, log=True).double()
+    target = st.nn.optimal_transport_target(log_q)
+    wanted = (torch.bincount(log_q.argmax(dim=1), minlength=14).double() / 600).clamp_min(0.02 / 14)
+    torch.testing.assert_close(target.mean(dim=0), wanted / wanted.sum(), rtol=0, atol=1e-7)

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+# least that is added to the curvature
+_DAMPING = 1e-14
+
+
 def optimal_transport_target(
     log_assignments: Tensor,
     *,
@@ -23,7 +27,7 @@ def optimal_transport_target(
     The target is :math:`T = \mathrm{diag}(u) \, q^s \, \mathrm{diag}(v)`, with s the sharpness, of which the rows sum
     to 1 and column j to the size of cluster j. Sinkhorn's iterations run on logarithms in float64, so that peaked
     assignments do not underflow. They come near fast but end slowly, by thousands of them where clusters are well
-    apart; so Newton's method on the k columns' factors, a convex problem, does the rest. Memory is O(n * k). Column j
+    apart; so a damped Newton's method on the k columns' factors, a convex problem, does the rest. Memory is O(n * k). Column j
     of T belongs to column j of q, hence to the same centre.
 
     Parameters
@@ -89,26 +93,40 @@ def optimal_transport_target(
 
 
 def _newton(kernel: Tensor, columns: Tensor, factors: Tensor, tolerance: float, max_iter: int) -> tuple[Tensor, float]:
-    """Minimise mean logsumexp(kernel + factors) - columns . factors, whose gradient is the error of the columns."""
+    """Minimise mean logsumexp(kernel + factors) - columns . factors, whose gradient is the error of the columns.
+
+    The loss is convex, and next to flat where assignments are certain: there a whole step of Newton would lead far astray.
+    So steps are damped (Levenberg-Marquardt), and only those that lower the loss are taken.
+    """
 
     def loss(at: Tensor) -> Tensor:
         return (kernel + at).logsumexp(dim=1).mean() - columns @ at
 
     plan = (kernel + factors).softmax(dim=1)
     gradient = plan.mean(dim=0) - columns
+    here, damping = loss(factors), _DAMPING
     for _ in range(max_iter):
         if gradient.abs().max() <= tolerance / 2:
             break
         # adding the same to all factors changes nothing: the ones close that direction
         hessian = plan.mean(dim=0).diag() - plan.T @ plan / len(plan) + columns.mean()
-        # on the CPU, where a matrix without full rank, as of certain assignments, is allowed
-        step = torch.linalg.lstsq(hessian.cpu(), gradient[:, None].cpu()).solution[:, 0].to(kernel.device)
-        here, slope, length = loss(factors), gradient @ step, 1.0
-        # near the end the gain is below the rounding error, and whole steps are right
+        # few as they are, on the CPU
+        values, vectors = torch.linalg.eigh(hessian.cpu())
+        values, vectors = values.clamp_min(0).to(kernel.device), vectors.to(kernel.device)
+        along = vectors.T @ gradient
+        # near the end the gain is below the rounding error
         slack = 1e-13 * (1 + here.abs())
-        while loss(factors - length * step) > here - 0.25 * length * slope + slack and length > 1e-6:
-            length /= 2
-        factors = factors - length * step
+        while True:
+            damped = values + damping
+            gain = 0.5 * (along.square() * (values + 2 * damping) / damped.square()).sum()
+            moved = factors - vectors @ (along / damped)
+            there = loss(moved)
+            if there <= here - 0.1 * gain + slack:
+                break
+            damping *= 10
+            if damping > 1:
+                return plan, float(gradient.abs().max())
+        factors, here, damping = moved, there, max(damping / 10, _DAMPING)
         plan = (kernel + factors).softmax(dim=1)
         gradient = plan.mean(dim=0) - columns
     return plan, float(gradient.abs().max())
