@@ -55,3 +55,13 @@ def test_torch_is_not_loaded_for_it():
         "raise SystemExit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_kmeans_adds_up_in_one_order():
+    from threadpoolctl import threadpool_info
+
+    from semtx._threads import one_order_of_sums
+
+    with one_order_of_sums():
+        counts = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"}
+    assert counts <= {1}

@@ -42,3 +42,15 @@ def limit_threads(n_jobs: int | None = None) -> Iterator[None]:
         finally:
             if torch is not None:
                 torch.set_num_threads(before)
+
+
+@contextmanager
+def one_order_of_sums() -> Iterator[None]:
+    """Run scikit-learn's k-means on one OpenMP thread: of several, the sums of the one that is done first come first.
+
+    With more than two threads that would be another order, and so other last digits, in each run.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="openmp"):
+        yield

@@ -318,3 +318,28 @@ def test_joined_record():
     assert (joined.stop_reason, joined.seconds) == ("enough", 3.5)
     alone = joined_record(TrainingRecord(stop_reason="no epochs asked for"), second)
     assert alone.losses == second.losses
+
+
+def test_the_gradient_of_the_alignment_has_one_order_of_sums():
+    """A gradient of indexing is added up by all threads at once, in single precision in the order in which they come."""
+    from types import SimpleNamespace
+
+    from semtx.models._scllm_dsc_training import ScLLMDSCObjective
+
+    generator = torch.Generator().manual_seed(0)
+    u, v = (torch.randn(2000, 64, generator=generator).requires_grad_() for _ in range(2))
+    target = torch.rand(2000, 12, generator=generator)
+    config = st.models.SCLLM_DSC_PRESETS["default"]
+    assert config.prototypes_per_cluster > 1
+    objective = SimpleNamespace(config=config, network=SimpleNamespace(n_batches=0))
+    threads = torch.get_num_threads()
+    gradients = []
+    try:
+        torch.set_num_threads(2)
+        for _ in range(5):
+            loss = ScLLMDSCObjective._alignment(objective, u, v, torch.zeros(2000, dtype=torch.long), target)
+            gradients.append(torch.autograd.grad(loss, [u, v]))
+    finally:
+        torch.set_num_threads(threads)
+    for others in gradients[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(gradients[0], others, strict=True))

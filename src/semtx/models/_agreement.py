@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from semtx._threads import one_order_of_sums
 from semtx.models._potts import best_mixture
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _N_REPEATS = 2
 _N_INIT = 4
 
 
+@one_order_of_sums()
 def choose_by_agreement(
     views: Sequence[NDArray[np.floating]], candidates: range, random_state: int
 ) -> tuple[int, dict[str, NDArray]]:

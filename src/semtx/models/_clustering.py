@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from semtx._logging import logger
+from semtx._threads import one_order_of_sums
 from semtx.models._agreement import choose_by_agreement
 from semtx.models._potts import potts_mixtures
 from semtx.models._votes import agreed_clusters
@@ -48,6 +49,7 @@ class Clustering:
     report: dict[str, Any] = field(default_factory=dict)
 
 
+@one_order_of_sums()
 def cluster_embedding(
     z: NDArray[np.floating],
     n_clusters: int | None,
@@ -154,6 +156,7 @@ def cluster_and_smooth(
     return Clustering(labels, {**found.report, "n_clusters": after})
 
 
+@one_order_of_sums()
 def choose_n_clusters(
     z: NDArray[np.floating],
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from semtx._threads import one_order_of_sums
 from semtx.graphs import binary, normalize_adjacency
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Fit(NamedTuple):
     labels: NDArray[np.int64]
 
 
+@one_order_of_sums()
 def potts_mixtures(
     views: Sequence[NDArray[np.floating]],
     graph: sparse.csr_matrix,

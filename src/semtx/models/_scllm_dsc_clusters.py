@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from semtx._threads import one_order_of_sums
 from semtx.nn import ScLLMDSCViews, student_t
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def sample(n: int, random_state: int) -> NDArray[np.intp]:
     return np.sort(np.random.default_rng(random_state).choice(n, _START_SAMPLE, replace=False))
 
 
+@one_order_of_sums()
 def k_means(
     z: NDArray[np.floating], n_clusters: int, random_state: int, n_init: int = _N_INIT
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -98,7 +98,8 @@ class ScLLMDSCObjective(nn.Module):
         labels = target.argmax(dim=1)
         if config.prototypes_per_cluster > 1:
             # one cell's two views share the noise of its counts, and aligned as they are they would learn little else
-            v = _mean_by_label(v, labels, target.shape[1])[labels]
+            # selected and not indexed, whose gradient adds up in the order in which threads come
+            v = _mean_by_label(v, labels, target.shape[1]).index_select(0, labels)
         contrast = info_nce(
             v,
             u,

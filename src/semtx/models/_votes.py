@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from semtx._threads import one_order_of_sums
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -14,6 +16,7 @@ _N_INIT = 10
 _LEAST_SHARE = 0.02
 
 
+@one_order_of_sums()
 def agreed_clusters(
     votes: NDArray[np.integer],
     weights: NDArray[np.floating],
