@@ -21,8 +21,6 @@ _LEVELS = {
     "hint": HINT,
     "debug": logging.DEBUG,
 }
-
-
 _hints: ContextVar[bool] = ContextVar("hints", default=True)
 
 

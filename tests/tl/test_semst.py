@@ -497,6 +497,11 @@ class TestWhatWasThere:
         assert (both.obsp["spatial_connectivities"] != before).nnz == 0
         assert both.uns["semst"]["graph"]["source"] == "obsp['spatial_connectivities']"
 
+    def test_an_own_graph_that_is_gone_is_built_again(self, tissue):
+        tissue = run(tissue, 3)
+        del tissue.obsp["spatial_connectivities"]
+        assert "spatial_connectivities" in run(tissue, 3, n_neighbors=4).obsp
+
     def test_modulation_of_an_earlier_run_goes(self, tissue):
         tissue = run(tissue, 3, store_modulation=True)
         assert "semst_modulation" in tissue.obsm

@@ -49,7 +49,6 @@ class Clustering:
     report: dict[str, Any] = field(default_factory=dict)
 
 
-@one_order_of_sums()
 def cluster_embedding(
     z: NDArray[np.floating],
     n_clusters: int | None,
@@ -287,6 +286,7 @@ def _potts_consensus(
     return agreed_clusters(votes, np.ones(len(views)), n_clusters, random_state, by_share=True)
 
 
+@one_order_of_sums()
 def _partition(
     z: NDArray[np.floating], n_clusters: int, method: str, n_init: int, random_state: int
 ) -> NDArray[np.int64]:

@@ -53,11 +53,10 @@ def potts_mixtures(
     with :math:`\hat A` the graph with self-loops, rows normalised to 1. The update is the usual short one: an observation's
     own belief counts as that of one neighbour, which makes assignments a little surer than the model's mean field, and
     :math:`\hat A` stands for the mean of itself and its transpose, so that the bound is approximate where degrees differ.
-    Each start is a run of k-means, from which the
-    mixture is fitted without the graph, and then with it; the one with the highest bound of the likelihood is kept. Then
-    each view starts from the labels of the others, too, and takes what is likelier than its own, until none gains: views
-    of the same observations have much the same optima, and what one search has missed another may have found. An
-    iteration takes O(n k d + edges k).
+    Each start is a run of k-means, from which the mixture is fitted without the graph, and then with it; the one with the
+    highest bound of the likelihood is kept. Then each view starts from the labels of the others, too, and takes what is
+    likelier than its own, until none gains: views of the same observations have much the same optima, and what one search
+    has missed another may have found. An iteration takes O(n k d + edges k).
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ def optimal_transport_target(
     The target is :math:`T = \mathrm{diag}(u) \, q^s \, \mathrm{diag}(v)`, with s the sharpness, of which the rows sum
     to 1 and column j to the size of cluster j. Sinkhorn's iterations run on logarithms in float64, so that peaked
     assignments do not underflow. They come near fast but end slowly, by thousands of them where clusters are well
-    apart; so a damped Newton's method on the k columns' factors, a convex problem, does the rest. Memory is O(n * k). Column j
-    of T belongs to column j of q, hence to the same centre.
+    apart; so a damped Newton's method on the k columns' factors, a convex problem, does the rest. Memory is O(n * k).
+    Column j of T belongs to column j of q, hence to the same centre.
 
     Parameters
     ----------

@@ -102,7 +102,6 @@ def find_graph(
     }
     key = _keys.SPATIAL_NEIGHBORS if neighbors_key is None else neighbors_key
     if neighbors_key is not None or key in adata.uns or _keys.SPATIAL_CONNECTIVITIES in adata.obsp:
-        found = spatial_connectivities(adata, key)
         params = adata.uns.get(key, {}).get("params", {})
         same = all(params.get(name) == value for name, value in made.items())
         if neighbors_key is not None or same or params.get("made_by") != _MADE_BY:
@@ -116,7 +115,7 @@ def find_graph(
                     if neighbors_key is None
                     else "leave out neighbors_key",
                 )
-            return within_sections(found, library), place, {}
+            return within_sections(spatial_connectivities(adata, key), library), place, {}
     holder = spatial_graph(coordinates, library=library, n_neighbors=config.n_neighbors, radius=config.radius)
     entry = dict(holder.uns[_keys.SPATIAL_NEIGHBORS])
     entry["params"] = {**{name: value for name, value in entry["params"].items() if value is not None}, **made}
