@@ -14,12 +14,12 @@ READ = [
     (f'`layers["{k.COUNTS_LAYER}"]`, `X`, `raw`', "all that needs counts", "or `layer=`"),
     (
         [("obsm", k.SPATIAL)],
-        "`tl.semst`, `pl.spatial`, `metrics.spatial_scores`",
+        "`tl.semst`, `tl.modulate`, `pl.spatial`, `metrics.spatial_scores`",
         "(n_obs, 2 or 3), any unit; or `spatial_key=`",
     ),
     ("`obs[library_key]`", "the same", "tells sections apart"),
     ([("uns", "spatial")], "`pl.spatial`", "image and scale factors, as squidpy reads them"),
-    ([("obsp", k.SPATIAL_CONNECTIVITIES)], "`tl.semst`, `tl.cluster`", "used if present"),
+    ([("obsp", k.SPATIAL_CONNECTIVITIES)], "`tl.semst`, `tl.cluster`, `tl.modulate`", "used if present"),
     ("`obs[batch_key]`", "`tl.semst`, `tl.scllm_dsc`, `metrics.batch_scores`", "names the batch"),
     (
         "`obsm[use_rep]`",
@@ -40,7 +40,8 @@ READ = [
     ),
     (
         [("varm", k.GENE_SEMANTICS)],
-        "`pp.cell_semantics`, `tl.semst`, `tl.scllm_dsc`, `pl.gene_semantics`",
+        "`pp.cell_semantics`, `tl.semst`, `tl.scllm_dsc`, `tl.modulate`, `tl.gene_attribution`, `tl.query`, "
+        "`pl.gene_semantics`",
         "gene vectors, yours or those of `pp.gene_semantics`",
     ),
     ([("uns", k.DESCRIBE)], "`get.describe_df`, `pl.describe`", "or `key=`"),

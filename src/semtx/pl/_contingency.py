@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from semtx._validate import listed
+from semtx.pl._column import as_categories
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -36,10 +37,7 @@ def labels_of(adata: AnnData, key: str, parameter: str) -> pd.Series:
     if key not in adata.obs:
         msg = f"{parameter}={key!r} is not in adata.obs, which has {listed(adata.obs.columns)}"
         raise KeyError(msg)
-    values = adata.obs[key]
-    if not isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(object).where(values.notna(), None).astype("category")
-    values = values.cat.remove_unused_categories() if adata.is_view else values
+    values = as_categories(adata.obs[key], is_view=adata.is_view)
     used = values.nunique()
     if used > _MOST:
         msg = f"{parameter}={key!r} has {used} different values; at most {_MOST} can be told apart in a plot"

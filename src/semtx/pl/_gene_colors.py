@@ -10,6 +10,7 @@ import pandas as pd
 
 from semtx._counts import find_counts, normalize_rows, to_csr
 from semtx._validate import listed
+from semtx.pl._column import as_drawn
 from semtx.semantics import load_vocabulary, match_genes, score_genes
 
 if TYPE_CHECKING:
@@ -25,12 +26,7 @@ def gene_colors(adata: AnnData, color: str | Mapping[str, Iterable[str]], layer:
     if isinstance(color, Mapping):
         return _sets(adata, color)
     if color in adata.var:
-        column = adata.var[color]
-        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            return column.astype(float).replace([np.inf, -np.inf], np.nan)
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            return column.cat.remove_unused_categories() if adata.is_view else column
-        return column.astype(object).where(column.notna(), None).astype("category")
+        return as_drawn(adata.var[color], is_view=adata.is_view)
     if color == EXPRESSION:
         return _expression(adata, layer)
     return _term(adata, color, key)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from semtx._counts import to_csr
 from semtx._validate import check_key, listed
+from semtx.pl._column import as_drawn
 from semtx.pl._figure import RASTERIZED_ABOVE
 
 if TYPE_CHECKING:
@@ -29,12 +30,7 @@ class Image(NamedTuple):
 def values_of(adata: AnnData, key: str, layer: str | None) -> pd.Series:
     """Return a column of ``obs`` or the expression of a gene; categorical, or float with NaN."""
     if key in adata.obs:
-        values = adata.obs[key]
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            return values.cat.remove_unused_categories() if adata.is_view else values
-        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            return values.astype(float).replace([np.inf, -np.inf], np.nan)
-        return values.astype(object).where(values.notna(), None).astype("category")
+        return as_drawn(adata.obs[key], is_view=adata.is_view)
     if key in adata.var_names:
         if layer is not None:
             check_key(adata, "layers", layer, parameter="layer")

@@ -19,7 +19,7 @@ from semtx.semantics._cell import (
     weighted_semantics,
 )
 from semtx.semantics._cell_text import prompt_semantics, resolve_prompt, sentence_semantics
-from semtx.semantics._genes import DEFAULT_EXCLUDED, excluded_genes
+from semtx.semantics._genes import DEFAULT_EXCLUDED, excluded_genes, group_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -153,7 +153,7 @@ def cell_semantics(
     check_choice("ranking", ranking, RANKINGS)
     check_integer("n_top_genes", n_top_genes, minimum=1, maximum=adata.n_vars, optional=True)
     n_top_genes = n_top_genes or _DEFAULT_TOP[method]
-    exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude or ())
+    exclude = group_names(exclude)
     mask = gene_mask(adata, mask_var)
     symbols, written, found_organism = gene_names(adata, organism, gene_symbols)
     candidates = mask & ~excluded_genes(symbols, exclude)

@@ -28,6 +28,11 @@ GENE_GROUPS: dict[str, str] = {
 DEFAULT_EXCLUDED = ("mitochondrial", "ribosomal", "control")
 
 
+def group_names(exclude: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return the names of the groups of genes that an argument ``exclude`` gives: one, several or none."""
+    return (exclude,) if isinstance(exclude, str) else tuple(exclude or ())
+
+
 def excluded_genes(symbols: Iterable[str], groups: Iterable[str] = DEFAULT_EXCLUDED) -> NDArray[np.bool_]:
     """Mark genes that belong to one of the named groups, by symbol and without regard to case.
 

@@ -22,7 +22,7 @@ from semtx.pp._cell_inputs import normalized_expression
 from semtx.pp._gene_names import match_of
 from semtx.semantics import excluded_genes, load_vocabulary, score_genes
 from semtx.semantics._enrichment import enrichment, raised_profile, strata_of
-from semtx.semantics._genes import DEFAULT_EXCLUDED
+from semtx.semantics._genes import DEFAULT_EXCLUDED, group_names
 from semtx.tl._describe_terms import Evidence, check_genes, clusters, term_table, term_weights
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def describe(
     groups = clusters(adata, groupby)
     mask = gene_mask(adata, mask_var)
     match = match_of(adata, gene_symbols, organism)
-    exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude or ())
+    exclude = group_names(exclude)
     expression, source = normalized_expression(adata, layer)
     log = score_genes(expression)[(groups.codes >= 0).nonzero()[0]]
     used = mask & match.matched & ~excluded_genes(match.symbols, exclude) & (log.getnnz(axis=0) >= min_cells)
