@@ -8,13 +8,14 @@ well half of the known genes find the spots of the other half.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import pandas as pd
 import typer
+
+from benchmarks.__main__ import _DEFAULT_DATA, labelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
-_DEFAULT_DATA = os.environ.get("SEMTX_TEST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
 _WHITE_MATTER = "WM"
 _TOP = 0.9
 _MARKERS = (
@@ -58,15 +58,15 @@ def targets(adata: AnnData) -> dict[str, NDArray[np.bool_]]:
     return {"white matter": white, "neurons": ~white, "vasculature": _most(adata, VASCULAR)}
 
 
-def aurocs(adata: AnnData, target: NDArray[np.bool_], labelled: NDArray[np.bool_], n_queries: int) -> list[float]:
+def aurocs(adata: AnnData, target: NDArray[np.bool_], known: NDArray[np.bool_], n_queries: int) -> list[float]:
     """Return how well each query ranks the target spots."""
     from sklearn.metrics import roc_auc_score
 
     scores = (adata.obs[f"query_{place}"].to_numpy() for place in range(n_queries))
-    return [float(roc_auc_score(target[labelled], score[labelled])) for score in scores]
+    return [float(roc_auc_score(target[known], score[known])) for score in scores]
 
 
-def limit(adata: AnnData, labelled: NDArray[np.bool_], n_repeats: int) -> tuple[float, float]:
+def limit(adata: AnnData, known: NDArray[np.bool_], n_repeats: int) -> tuple[float, float]:
     """Return how well half of the vascular genes, scored as a query is, find the spots of the other half."""
     from sklearn.metrics import roc_auc_score
 
@@ -83,7 +83,7 @@ def limit(adata: AnnData, labelled: NDArray[np.bool_], n_repeats: int) -> tuple[
         weights[0, mixed[: len(mixed) // 2]] = 1
         held_out = _most(adata, adata.var_names[mixed[len(mixed) // 2 :]])
         score = calibrated_scores(expression, weights * usable, usable)[:, 0]
-        found.append(roc_auc_score(held_out[labelled], score[labelled]))
+        found.append(roc_auc_score(held_out[known], score[known]))
     return float(np.mean(found)), float(np.std(found))
 
 
@@ -111,10 +111,11 @@ def main(
     import semtx as st
     from semtx.tl._semst_inputs import control_vectors
 
-    adata = anndata.read_h5ad(data / f"{name}.h5ad")
+    (path,) = labelled(data, [name])
+    adata = anndata.read_h5ad(path)
     st.pp.gene_semantics(adata)
     vectors = adata.varm["gene_semantics"].copy()
-    labelled = adata.obs["ground_truth"].notna().to_numpy()
+    known = adata.obs["ground_truth"].notna().to_numpy()
     adata.var["not_vascular"] = ~adata.var_names.isin(VASCULAR)
     rows = []
     for used in encoder or ["offline", "vocabulary"]:
@@ -124,7 +125,7 @@ def main(
             for seed in range(-1, shuffles):
                 adata.varm["gene_semantics"] = vectors if seed < 0 else control_vectors(vectors, "shuffled", seed)
                 st.tl.query(adata, QUERIES[what], encoder=used, mask_var=mask)
-                scores.append(aurocs(adata, target, labelled, len(QUERIES[what])))
+                scores.append(aurocs(adata, target, known, len(QUERIES[what])))
             found, *shuffled = np.array(scores)
             for place, asked in enumerate(QUERIES[what]):
                 row = {"to find": what, "query": asked, "encoder": used, "AUROC": found[place]}
@@ -134,7 +135,7 @@ def main(
                 rows.append(row)
     typer.echo("\n" + pd.DataFrame(rows).round(3).to_string(index=False))
     adata.varm["gene_semantics"] = vectors
-    mean, deviation = limit(adata, labelled, max(shuffles, 1))
+    mean, deviation = limit(adata, known, max(shuffles, 1))
     typer.echo(f"\nvascular markers against held-out vascular markers: {mean:.3f} ± {deviation:.3f}")
 
 
