@@ -224,6 +224,12 @@ def test_query(run, section, tmp_path):
     assert list(anndata.read_h5ad(out).uns["query"]["queries"]["query_0"]["negative"]) == ["synaptic transmission"]
     assert run("query", section, "GO:0042552", "--out", out).exit_code == 0
     assert "query" in anndata.read_h5ad(out).obs
+    bare = anndata.read_h5ad(section)
+    del bare.obsm["spatial"]
+    bare.write_h5ad(tmp_path / "bare.h5ad")
+    refused = run("query", tmp_path / "bare.h5ad", "PLP1", "--out", tmp_path / "no.h5ad", "--plot", plot)
+    assert "spatial_key='spatial' is not in adata.obsm" in refused.stderr
+    assert not (tmp_path / "no.h5ad").exists()
     refused = run("query", section, "zxcvb", *words)
     assert refused.exit_code == 1
     assert refused.stderr.splitlines()[-1].startswith("semtx: error: no word of 'zxcvb' is in the vocabulary")

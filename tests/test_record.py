@@ -56,7 +56,7 @@ def test_sanitized_values_survive_a_file(adata, tmp_path, form):
 
 
 def test_sanitize_makes_keys_that_files_can_hold():
-    assert sanitize({1: {"a/b": 2}}) == {"1": {"a|b": 2}}
+    assert sanitize({1: {"a/b": 2, "": 3}}) == {"1": {"a|b": 2, "(empty)": 3}}
 
 
 def test_sanitize_is_idempotent():

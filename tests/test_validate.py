@@ -137,7 +137,7 @@ class TestNumbers:
             v.check_number("part", value, minimum=0, maximum=1)
 
     def test_open_minimum(self):
-        with pytest.raises(ValueError, match="above 0"):
+        with pytest.raises(ValueError, match="resolution must be finite, above 0, got 0"):
             v.check_number("resolution", 0, minimum=0, open_minimum=True)
 
 

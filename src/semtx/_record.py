@@ -27,12 +27,17 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def stored_name(key: Any) -> str:
+    """Return a key as h5ad and zarr can hold it: text, not empty and without a slash."""
+    return str(key).replace("/", "|") or "(empty)"
+
+
 def sanitize(value: Any) -> Any:
     """Turn a value into one that h5ad and zarr can hold: no tuples, paths, sets, ``None`` in lists, integer keys or slashes."""
     if value is None or isinstance(value, (str, bool, int, float, np.generic, np.ndarray, pd.DataFrame)):
         return value
     if hasattr(value, "items"):
-        return {str(key).replace("/", "|"): sanitize(item) for key, item in value.items()}
+        return {stored_name(key): sanitize(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         items = list(value)
         if all(isinstance(item, (bool, np.bool_)) for item in items):

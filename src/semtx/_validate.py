@@ -8,7 +8,7 @@ import numpy as np
 from anndata import AnnData
 
 from semtx import _keys
-from semtx._values import check_choice, check_integer, check_number, check_random_state, listed
+from semtx._values import check_choice, check_integer, check_number, check_random_state, listed, to_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,9 +51,9 @@ def resolve_table(data: Any, table_key: str | None = None) -> AnnData:
     return tables[table_key]
 
 
-def check_anndata(adata: AnnData) -> None:
-    """Raise on what no function can work with: no cells, no genes, names that are not unique, a view of a file."""
-    if adata.n_obs == 0 or adata.n_vars == 0:
+def check_anndata(adata: AnnData, *, genes: bool = True) -> None:
+    """Raise on what no function can work with: no cells, no ``genes``, names that are not unique, a view of a file."""
+    if adata.n_obs == 0 or (genes and adata.n_vars == 0):
         msg = f"AnnData is empty: {adata.n_obs} observations x {adata.n_vars} variables"
         raise ValueError(msg)
     for axis, names in (("obs", adata.obs_names), ("var", adata.var_names)):
@@ -76,22 +76,22 @@ def check_key(adata: AnnData, attribute: str, key: str, *, fix: str = "", parame
     return mapping[key]
 
 
-def check_key_added(key_added: Any, *taken: str | None, embeddings: Collection[str | None] = ()) -> None:
+def check_key_added(
+    key_added: Any, *taken: str | None, embeddings: Collection[str | None] = (), parameter: str = "key_added"
+) -> None:
     """Raise unless results can be named so.
 
     That is text without a slash, not ``"spatial"`` (images are there), nor what is read: ``taken``, and the ``embeddings``
     that one under the key's own name would replace.
     """
     if not isinstance(key_added, str):
-        msg = f"key_added must be text, got {key_added!r}"
+        msg = f"{parameter} must be text, got {key_added!r}"
         raise TypeError(msg)
     if not key_added.strip() or "/" in key_added:
-        msg = (
-            f"key_added must not be empty nor contain '/', which h5ad and zarr do not allow in keys; got {key_added!r}"
-        )
+        msg = f"{parameter} must not be empty nor contain '/', which h5ad and zarr do not allow in keys; got {key_added!r}"
         raise ValueError(msg)
     if key_added in {"spatial", *taken} or _keys.embedding(key_added) in embeddings:
-        msg = f"key_added={key_added!r} is what is read or keeps images, which results would replace; give another"
+        msg = f"{parameter}={key_added!r} is what is read or keeps images, which results would replace; give another"
         raise ValueError(msg)
 
 
@@ -132,9 +132,9 @@ def coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:
 def finite_matrix(adata: AnnData, key: str, *, parameter: str, fix: str) -> NDArray[np.float64]:
     """Return ``adata.obsm[key]`` as a matrix without NaN or infinite values, shape (n_obs, d), or raise."""
     stored = check_key(adata, "obsm", key, parameter=parameter, fix=fix)
-    values = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored, dtype=np.float64)
-    if values.ndim != 2 or not np.isfinite(values).all():
-        msg = f"adata.obsm[{key!r}] must be a matrix without NaN or infinite values to serve as {parameter}"
+    values = _finite(stored, np.float64)
+    if values is None:
+        msg = f"adata.obsm[{key!r}] must be a matrix of numbers without NaN or infinite values to serve as {parameter}"
         raise ValueError(msg)
     return values
 
@@ -142,11 +142,20 @@ def finite_matrix(adata: AnnData, key: str, *, parameter: str, fix: str) -> NDAr
 def stored_gene_vectors(adata: AnnData, key: str, *, parameter: str, fix: str) -> NDArray[np.float32]:
     """Return ``adata.varm[key]`` as finite vectors, shape (n_vars, d), or raise."""
     stored = check_key(adata, "varm", key, parameter=parameter, fix=fix)
-    vectors = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored, dtype=np.float32)
-    if vectors.ndim != 2 or not np.isfinite(vectors).all():
-        msg = f"adata.varm[{key!r}] must hold finite vectors of shape (n_vars, d); its shape is {vectors.shape}"
+    vectors = _finite(stored, np.float32)
+    if vectors is None:
+        msg = f"adata.varm[{key!r}] must hold finite vectors of shape (n_vars, d); its shape is {np.shape(stored)}"
         raise ValueError(msg)
     return vectors
+
+
+def _finite(stored: Any, dtype: type[np.floating]) -> NDArray[Any] | None:
+    """Return a matrix of finite numbers, or ``None`` where it is none."""
+    try:
+        values = to_numbers(stored).astype(dtype)
+    except (TypeError, ValueError):
+        return None
+    return values if values.ndim == 2 and np.isfinite(values).all() else None
 
 
 def gene_mask(adata: AnnData, mask_var: str | NDArray[np.bool_] | None) -> NDArray[np.bool_]:

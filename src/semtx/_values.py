@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from numpy.typing import NDArray
+
 
 def listed(names: Iterable[object], limit: int = 12) -> str:
     """Write names for an error message, shortened where there are many."""
@@ -51,6 +53,11 @@ def check_random_state(random_state: Any, *, optional: bool = False) -> None:
     check_integer("random_state", random_state, minimum=0, maximum=2**32 - 1, optional=optional)
 
 
+def to_numbers(values: Any) -> NDArray[np.float64]:
+    """Return an array or matrix of any kind, sparse or a DataFrame, as a dense array of numbers, or raise as numpy does."""
+    return np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float64)
+
+
 def check_number(
     name: str, value: Any, *, minimum: float = -np.inf, maximum: float = np.inf, open_minimum: bool = False
 ) -> None:
@@ -61,6 +68,7 @@ def check_number(
     number = float(value)
     below = number <= minimum if open_minimum else number < minimum
     if not np.isfinite(number) or below or number > maximum:
-        relation = "above" if open_minimum else "at least"
-        msg = f"{name} must be finite, {relation} {minimum} and at most {maximum}, got {value}"
+        bounds = [f"{'above' if open_minimum else 'at least'} {minimum}"] if minimum > -np.inf else []
+        bounds += [f"at most {maximum}"] if maximum < np.inf else []
+        msg = f"{name} must be {', '.join(['finite', ' and '.join(bounds)] if bounds else ['finite'])}, got {value}"
         raise ValueError(msg)

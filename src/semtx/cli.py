@@ -228,8 +228,11 @@ def query(
         from anndata import read_h5ad
 
         import semtx as st
+        from semtx import _validate
 
         adata = read_h5ad(path)
+        if plot is not None:
+            _validate.coordinates(adata, spatial_key)
         st.tl.query(
             adata,
             asked[0] if len(asked) == 1 else asked,

@@ -151,7 +151,7 @@ def test_a_radius_leaves_far_spots_isolated_and_the_report_says_so(capsys):
     assert report["n_isolated"] == 2
     assert report["n_components"] == 3
     assert report["max_degree"] == 6
-    assert "2 observations have no spatial neighbour" in capsys.readouterr().err
+    assert "2 observations have no neighbour in the graph" in capsys.readouterr().err
 
 
 def test_report_of_a_graph_known_by_hand(capsys):

@@ -375,3 +375,127 @@ class TestErrors:
         with pytest.raises(TypeError, match="missing"):
             st.nn.attach_fsm(host, at="encoder.mean", semantics=semantics, missing=3)
         assert list(host.state_dict()) == list(Host().state_dict())
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int64, torch.float32])
+def test_rows_of_any_kind_of_number(x, semantics, dtype):
+    host = Host().eval()
+    attached = st.nn.attach_fsm(host, at="encoder.mean", semantics=semantics)
+    nn.init.normal_(attached.fsm.modulation[-1].weight)
+    order = torch.randperm(N)
+    with attached.rows(order.to(dtype)):
+        torch.testing.assert_close(host(x[order]), whole(attached, host, x)[order])
+    with attached.rows(np.arange(N)[::-1]):
+        torch.testing.assert_close(host(x.flip(0)), whole(attached, host, x).flip(0))
+
+
+def whole(attached, host, x):
+    """All cells in order."""
+    with attached.rows(None):
+        return host(x)
+
+
+def test_rows_may_be_entered_again(x, semantics):
+    host = Host().eval()
+    attached = st.nn.attach_fsm(host, at="encoder.mean", semantics=semantics)
+    nn.init.normal_(attached.fsm.modulation[-1].weight)
+    everything, order = host(x), torch.randperm(N)
+    chosen = attached.rows(order)
+    for _ in range(2):
+        with chosen:
+            torch.testing.assert_close(host(x[order]), everything[order])
+        torch.testing.assert_close(host(x), everything)
+
+
+def test_rows_of_a_block_outlast_a_pass_that_names_its_own(x, semantics):
+    host = Host().eval()
+    attached = st.nn.attach_fsm(host, at="encoder.mean", semantics=semantics, rows=lambda x, index: index)
+    batch = torch.tensor([7, 2, 5])
+    with attached.rows(batch):
+        host(x[:2], torch.tensor([0, 1]))
+        host.encoder(x[batch])
+
+
+def test_which_axis_has_the_rows(x, semantics):
+    host = Host().eval()
+    st.nn.attach_fsm(host, at="encoder.mean", semantics=semantics)
+    assert host(x.expand(2, N, GENES)).shape == (2, N, GENES)
+    with pytest.raises(ValueError, match=r"gives 4 rows \(cells are the last axis but one of \(12, 4, 3\)\)"):
+        host(x[:, None].expand(N, 4, GENES))
+
+
+def test_part_of_a_single_tensor(x, semantics):
+    host = Host()
+    st.nn.attach_fsm(host, at="encoder.mean", semantics=semantics, output=1)
+    with pytest.raises(
+        TypeError, match=r"output=1 asks for a part of the output of 'encoder.mean', which is one tensor"
+    ):
+        host(x)
+
+
+def test_dictionaries_that_take_numbers(x, semantics):
+    from transformers.utils import ModelOutput
+
+    class Output(Encoder):
+        def forward(self, x):
+            return ModelOutput(x=x, z=self.mean(x))
+
+    host = Output()
+    before = host(x)
+    attached = st.nn.attach_fsm(host, at="", semantics=semantics, output=1, latent_dim=WIDTH)
+    nn.init.normal_(attached.fsm.modulation[-1].weight)
+    after = host(x)
+    assert type(after) is ModelOutput
+    torch.testing.assert_close(after["z"], attached.fsm(before["z"], attached.semantics))
+    assert after["x"] is x
+
+
+def test_two_blocks_on_one_class(semantics):
+    at = {"first": "encoder.mean", "second": "decoder"}
+    with (
+        st.nn.attach_fsm(Host, at=at["first"], semantics=semantics, name="first") as first,
+        st.nn.attach_fsm(Host, at=at["second"], semantics=semantics, name="second") as second,
+    ):
+        host = Host()
+    assert [one.host for one in (*first.attached, *second.attached)] == [host, host]
+    assert {"first", "second"} <= dict(host.named_children()).keys()
+    with (
+        st.nn.attach_fsm(nn.Linear, at="", semantics=semantics, name="first") as first,
+        st.nn.attach_fsm(nn.Linear, at="", semantics=semantics, name="second") as second,
+    ):
+        nn.Linear(3, 3)
+    assert len(first.attached) == len(second.attached) == 1, "not what a fusion is made of"
+
+
+def test_a_block_is_entered_once_at_a_time(semantics):
+    original = vars(Host)["__init__"]
+    attaching = st.nn.attach_fsm(Host, at="decoder", semantics=semantics)
+    with attaching:
+        Host()
+        with pytest.raises(RuntimeError, match="the block that attaches to Host is entered already"):
+            attaching.__enter__()
+    assert vars(Host)["__init__"] is original
+    with attaching:
+        Host()
+    assert len(attaching.attached) == 2
+    assert vars(Host)["__init__"] is original
+
+
+def test_detach_where_the_user_took_it_out_already(semantics):
+    host = Host()
+    attached = st.nn.attach_fsm(host, at="decoder", semantics=semantics)
+    del host.fsm
+    attached.detach()
+    assert list(host.state_dict()) == list(Host().state_dict())
+
+
+def test_semantics_of_any_kind(x, semantics):
+    from scipy import sparse
+
+    for given in (sparse.csr_matrix(semantics), semantics.tolist(), semantics.astype(np.float16)):
+        attached = st.nn.attach_fsm(Host(), at="decoder", semantics=given)
+        assert attached.semantics.dtype == torch.float32
+        np.testing.assert_allclose(attached.semantics, semantics, atol=2e-3)
+    for wrong in (st.datasets.tissue(200), [["x"]]):
+        with pytest.raises(TypeError, match="semantics must be a matrix of numbers"):
+            st.nn.attach_fsm(Host(), at="decoder", semantics=wrong)

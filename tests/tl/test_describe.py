@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,6 +110,22 @@ def test_terms_of_the_user(tissue):
     assert table.loc[table["term"] == "oligodendrocytes", "n_genes"].max() <= 5
 
 
+@pytest.mark.parametrize("terms", [["MBP"], "GO:0042552"])
+def test_terms_are_a_dict(tissue, terms):
+    with pytest.raises(TypeError, match="terms must be a dict from the name of a term to its genes"):
+        st.tl.describe(tissue, "ground_truth", terms=terms)
+
+
+def test_names_that_no_file_can_hold(tissue, tmp_path):
+    names = tissue.obs["ground_truth"].cat.rename_categories({"white matter": "", "layer 1": "L1/2"})
+    tissue.obs["names"] = names.astype(object)
+    st.tl.describe(tissue, "names")
+    tissue.write_h5ad(tmp_path / "a.h5ad")
+    read = anndata.read_h5ad(tmp_path / "a.h5ad")
+    assert {"(empty)", "L1|2"} <= set(read.uns["describe_record"]["n_cells"])
+    assert set(st.get.describe_df(read)["group"]) == set(names)
+
+
 def test_max_redundancy(tissue):
     st.tl.describe(tissue, "ground_truth", n_terms=10)
     few = words(tissue, "white matter")
@@ -193,7 +210,6 @@ class TestRealData:
 
     @pytest.mark.data
     def test_white_matter(self, test_data):
-        import anndata
 
         adata = anndata.read_h5ad(test_data / "spatial" / "DLPFC_151673.h5ad")
         st.tl.describe(adata, "ground_truth")
@@ -203,7 +219,6 @@ class TestRealData:
 
     @pytest.mark.data
     def test_blood_cells(self, test_data):
-        import anndata
 
         adata = anndata.read_h5ad(test_data / "scrna" / "PBMC3k_10x.h5ad")
         st.tl.describe(adata, "ground_truth")

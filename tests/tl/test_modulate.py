@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anndata
 import numpy as np
 import pytest
 import scanpy as sc
@@ -101,6 +102,10 @@ class TestContext:
         with pytest.raises(KeyError, match=r"spatial_key='spatial' is not in adata.obsm"):
             self.graph(embedded, context="spatial")
 
+    def test_a_key_of_the_user_must_be_there(self, embedded):
+        with pytest.raises(KeyError, match=r"spatial_key='typo' is not in adata.obsm"):
+            self.graph(embedded, spatial_key="typo")
+
     def test_graph_of_the_user(self, embedded):
         # in scanpy's keys
         embedded.obsp["connectivities"] = sparse.eye_array(embedded.n_obs, k=1).tocsr()
@@ -141,6 +146,16 @@ def test_representations_of_any_kind(embedded):
     np.testing.assert_array_equal(embedded.obsm["X_pca_fsm"], wanted)
 
 
+def test_no_genes_are_needed(embedded):
+    st.pp.cell_semantics(embedded)
+    bare = anndata.AnnData(obs=embedded.obs[[]], obsm=dict(embedded.obsm))
+    for adata in (bare, embedded):
+        st.tl.modulate(adata, "X_pca", max_epochs=2)
+        st.tl.cluster(adata, 4, use_rep="X_pca_fsm")
+    np.testing.assert_array_equal(bare.obsm["X_pca_fsm"], embedded.obsm["X_pca_fsm"])
+    assert list(bare.obs["cluster"]) == list(embedded.obs["cluster"])
+
+
 class TestErrors:
     def refused(self, adata, error, message, use_rep="X_pca", **options):
         before = [*adata.obsm], [*adata.uns]
@@ -164,7 +179,9 @@ class TestErrors:
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_values_that_are_no_numbers(self, embedded, value):
         embedded.obsm["X_pca"][3, 0] = value
-        self.refused(embedded, ValueError, "must be a matrix without NaN or infinite values to serve as use_rep")
+        self.refused(
+            embedded, ValueError, "must be a matrix of numbers without NaN or infinite values to serve as use_rep"
+        )
         embedded.obsm["broken"] = np.full((embedded.n_obs, 3), value)
         embedded.obsm["X_pca"][3, 0] = 0
         self.refused(embedded, ValueError, "without NaN .* to serve as semantics_key", semantics_key="broken")

@@ -51,7 +51,7 @@ class TestAnswers:
             found.append(auroc(tissue, "query", "white matter"))
         assert np.mean(found) == pytest.approx(0.5, abs=0.1)
 
-    def test_what_is_asked_against_counts_against(self, tissue):
+    def test_what_is_asked_against_counts_against(self, tissue, caplog):
         st.tl.query(tissue, {"a": "synaptic transmission"}, **WORDS)
         st.tl.query(tissue, {"b": "synaptic transmission"}, negative="myelin sheath", **WORDS)
         assert auroc(tissue, "query_b", "white matter") < auroc(tissue, "query_a", "white matter")
@@ -59,6 +59,7 @@ class TestAnswers:
         assert genes["weight"].sum() == pytest.approx(0, abs=1e-9)
         st.tl.query(tissue, "myelin sheath", negative="myelin sheath", **WORDS)
         np.testing.assert_array_equal(tissue.obs["query"], 0)
+        assert "query: what is asked and what counts against it are the same genes" in caplog.text
 
     def test_negatives_by_name(self, tissue):
         asked = {"a": "myelin sheath", "b": "synaptic transmission"}
@@ -129,6 +130,37 @@ class TestAnswers:
             assert auroc(adata, f"query_{name}", "white matter") > 0.7
 
 
+class TestGenesByOtherNames:
+    def test_aliases_and_other_cases(self, tissue):
+        assert "ERBB2" in tissue.var_names
+        st.tl.query(tissue, {"own": "ERBB2", "alias": "HER2", "set": ["erbb2"]}, **WORDS)
+        kinds = [told["kind"] for told in tissue.uns["query"]["queries"].values()]
+        assert kinds == ["gene", "gene", "genes"]
+        for other in ("alias", "set"):
+            np.testing.assert_array_equal(tissue.obs[f"query_{other}"], tissue.obs["query_own"])
+
+    def test_gene_of_the_other_organism(self, tissue):
+        tissue.var_names = tissue.var_names.str.capitalize()
+        st.tl.query(tissue, {"own": "Plp1", "human": "PLP1"}, organism="mouse", **WORDS)
+        np.testing.assert_array_equal(tissue.obs["query_human"], tissue.obs["query_own"])
+
+    def test_a_word_in_no_spelling_of_genes_stays_a_text(self, tissue, caplog):
+        st.tl.query(tissue, "Mbp myelin", **WORDS)
+        assert "kind='genes'" not in caplog.text
+        with pytest.raises(ValueError, match="no word of 'Mbp'"):
+            st.tl.query(tissue, "Mbp", **WORDS)
+        assert "'Mbp' is read as a text; for the gene MBP ask with kind='genes'" in caplog.text
+
+    def test_a_gene_that_is_none_is_told(self, tissue, caplog):
+        with pytest.raises(ValueError, match="no word of 'MBPP'"):
+            st.tl.query(tissue, "MBPP", **WORDS)
+        assert "no gene is called 'MBPP' (close: MBP, MOBP); it is read as a text" in caplog.text
+
+    def test_nothing_counts_against(self, tissue):
+        st.tl.query(tissue, "MBP", negative={}, **WORDS)
+        assert list(tissue.uns["query"]["queries"]["query"]["negative"]) == []
+
+
 class TestEncoder:
     def test_the_one_that_made_the_vectors(self, tissue, tmp_path):
         encoder = Letters()
@@ -151,6 +183,12 @@ class TestEncoder:
         st.tl.query(tissue, "myelin sheath")
         assert "not at hand" in caplog.text
         assert tissue.uns["query"]["queries"]["query"]["read_by"] == "terms of the vocabulary"
+
+    def test_vectors_that_no_encoder_made(self, tissue):
+        table = pd.DataFrame(np.random.default_rng(0).normal(size=(tissue.n_vars, 25)), index=tissue.var_names)
+        st.pp.gene_semantics(tissue, encoder=table)
+        with pytest.raises(ValueError, match=r"cannot be compared\. Use encoder='vocabulary' for none"):
+            st.tl.query(tissue, "myelin", encoder=Letters())
 
     def test_own_vectors_are_read_through_members_of_terms(self, tissue):
         st.pp.gene_semantics(tissue)
@@ -185,11 +223,12 @@ class TestBadInput:
             ([["MBP", 5]], {}, ValueError, "a gene set must be a list of gene names"),
             (5, {}, TypeError, "query must be text, a list of queries or a dict of them, got int"),
             ([5], {}, TypeError, "a query must be text or a list of genes, got int"),
-            ({"a/b": "myelin"}, {}, ValueError, "must not be empty nor contain '/'"),
+            ({"a/b": "myelin"}, {}, ValueError, "with the name of a query must not be empty nor contain '/'"),
+            ({"1": "myelin", 1: "synapse"}, {}, ValueError, "two queries have the same name, as text: '1', 1"),
             ("GO:9999999", {}, ValueError, "'GO:9999999' is not in the vocabulary"),
             ("GO:0042553", {}, ValueError, r"not in the vocabulary.*ids like it are GO:\d{7} \("),
-            ("PLP9", {"kind": "genes"}, ValueError, r"not in the data or the gene table: 'PLP9' \(close: 'PLP9': PLP1"),
-            ([["MBPP", "PLP9"]], {}, ValueError, "'MBPP', 'PLP9'.*'MBPP': MBP"),
+            ("PLP9", {"kind": "genes"}, ValueError, r"not in the data or the gene table: 'PLP9' \(close: PLP1"),
+            ([["MBPP", "PLP9"]], {}, ValueError, r"'MBPP' \(close: MBP.*'PLP9' \(close: PLP1"),
             ("zxcvb", {}, ValueError, "no word of 'zxcvb' is in the vocabulary"),
             ("myelin", {"negative": ["zxcvb"]}, ValueError, "no word of 'zxcvb' is in the vocabulary"),
             ("myelin", {"negative": {"a": "zxcvb"}}, KeyError, "negative has an entry for 'a'"),

@@ -110,7 +110,7 @@ class TestOddTissue:
         got = run(tissue)
         assert got.uns["semst"]["graph"]["n_isolated"] == 1
         assert np.isfinite(got.obsm["X_semst"]).all()
-        assert "1 observations have no spatial neighbour" in capsys.readouterr().err
+        assert "1 observations have no neighbour in the graph" in capsys.readouterr().err
 
     def test_a_panel_of_70_genes(self, tissue):
         for preset in ("default", "reference"):

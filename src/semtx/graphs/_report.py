@@ -30,7 +30,7 @@ def graph_report(adjacency: sparse.csr_matrix) -> dict[str, float]:
         "n_components": int(connected_components(adjacency, directed=False)[0]),
     }
     if isolated:
-        logger.warning("%d observations have no spatial neighbour; they keep their own expression", isolated)
+        logger.warning("%d observations have no neighbour in the graph; they are seen without surroundings", isolated)
     if report["mean_degree"] > _DENSE:
         logger.warning(
             "the spatial graph has %.0f neighbours per observation; domains will be very smooth", report["mean_degree"]

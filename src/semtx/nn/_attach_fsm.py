@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import wraps
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-import numpy as np
 import torch
 from torch import nn
 
 from semtx._logging import logger
-from semtx._values import check_choice, listed
+from semtx._values import check_choice, listed, to_numbers
 from semtx.nn._attachment import Attachment
 from semtx.nn._fusions import FUSIONS, make_fusion
 
@@ -92,7 +92,7 @@ class AttachedFSM:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        del self._holder._modules[self._name]
+        self._holder._modules.pop(self._name, None)
 
     def __enter__(self) -> Self:
         return self
@@ -104,13 +104,14 @@ class AttachedFSM:
 
 
 class SelectedRows:
-    """What :meth:`AttachedFSM.rows` returns."""
+    """What :meth:`AttachedFSM.rows` returns; it may be entered again."""
 
     def __init__(self, attachment: Attachment, before: Tensor | None) -> None:
-        self._attachment, self._before = attachment, before
+        self._attachment, self._before, self._selected = attachment, before, attachment.index
 
     def __enter__(self) -> None:
-        return None
+        if self._attachment.index is not self._selected:
+            self._before, self._attachment.index = self._attachment.index, self._selected
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -127,10 +128,12 @@ class AttachingFSM:
         One :class:`AttachedFSM` for each instance, in the order they were made.
     """
 
+    _busy = False  # of all blocks: what a fusion itself is made of may be of the class
+
     def __init__(self, host: type[nn.Module], attach: Callable[[nn.Module], AttachedFSM]) -> None:
         self._host, self._attach = host, attach
         self.attached: list[AttachedFSM] = []
-        self._busy = False
+        self._entered = False
 
     def detach(self) -> None:
         """Detach from all of them."""
@@ -138,21 +141,23 @@ class AttachingFSM:
             attached.detach()
 
     def __enter__(self) -> Self:
+        if self._entered:
+            msg = f"the block that attaches to {self._host.__name__} is entered already; call attach_fsm again for another"
+            raise RuntimeError(msg)
+        self._entered = True
         made = self._host.__init__
         self._own = vars(self._host).get("__init__")
 
         @wraps(made)
         def attaching(instance: nn.Module, *args: Any, **kwargs: Any) -> None:
             made(instance, *args, **kwargs)
-            # a subclass with an __init__ of its own is not complete here
-            called: Any = type(instance).__init__
-            if called is attaching and not self._busy:
-                # what FSM itself is made of may be of the class
-                self._busy = True
+            # a subclass with an __init__ of its own is not complete here; other blocks may have wrapped the same one
+            if unwrap(type(instance).__init__) is unwrap(made) and not AttachingFSM._busy:
+                AttachingFSM._busy = True
                 try:
                     self.attached.append(self._attach(instance))
                 finally:
-                    self._busy = False
+                    AttachingFSM._busy = False
 
         self._host.__init__ = attaching  # type: ignore[assignment]
         return self
@@ -160,12 +165,16 @@ class AttachingFSM:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._entered = False
         if self._own is None:
             del self._host.__init__
         else:
             self._host.__init__ = self._own  # type: ignore[method-assign]
         if kind is None and not self.attached:
-            logger.warning("no %s was made in the block, so nothing was attached", self._host.__name__)
+            logger.warning(
+                "no %s was made in the block, so nothing was attached (subclasses with an __init__ of their own do not count)",
+                self._host.__name__,
+            )
 
 
 @overload
@@ -202,13 +211,15 @@ def attach_fsm(
         ``"encoder.mean"``; ``""`` is the host itself.
     semantics
         Semantic vectors, shape (n, d), such as ``adata.obsm["X_semantics"]``; one row for each observation, in the order
-        in which the host sees them, or see ``rows``. They move with the host between devices and are not in its
+        in which the host sees them, or see ``rows``: a pass with as many rows is taken for all of them in order. Where the
+        output has more than two axes, observations are the last but one. They move with the host between devices and are not in its
         ``state_dict``.
     output
         Which part of the submodule's output to modulate, where that is a tuple, list or dictionary: index or key.
     rows
         For hosts that train on mini-batches in a loop of their own: called with the arguments of each forward pass of the
-        host, returns the rows in it, such as ``lambda batch: batch["index"]``. In a loop of your own use
+        host, returns the rows in it, such as ``lambda batch: batch["index"]`` (a named function, where the host is to be
+        pickled). In a loop of your own use
         :meth:`AttachedFSM.rows` instead.
     latent_dim
         Width of that output; ``None`` reads it from the submodule (``out_features``, ``out_channels``).
@@ -319,7 +330,14 @@ def _attach(
 
 
 def _matrix(semantics: Tensor | NDArray) -> Tensor:
-    given = semantics.detach() if isinstance(semantics, torch.Tensor) else torch.from_numpy(np.array(semantics))
+    if isinstance(semantics, torch.Tensor):
+        given = semantics.detach()
+    else:
+        try:
+            given = torch.from_numpy(to_numbers(semantics))
+        except (TypeError, ValueError):
+            msg = f"semantics must be a matrix of numbers, such as adata.obsm['X_semantics'], got {type(semantics).__name__}"
+            raise TypeError(msg) from None
     # a copy: the user's array may change
     vectors = given.to(torch.get_default_dtype(), copy=True)
     if vectors.ndim != 2 or 0 in vectors.shape:

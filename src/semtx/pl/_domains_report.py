@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from semtx import _keys
 from semtx._logging import logger
+from semtx._record import stored_name
 from semtx._validate import check_key, coordinates, resolve_table
 from semtx.pl._figure import finish
 from semtx.pl._history import history
@@ -124,7 +125,7 @@ def _described(adata: AnnData, key: str, describe_key: str) -> pd.DataFrame | No
     record = adata.uns.get(describe_key + _keys.RECORD_SUFFIX, {})
     if describe_key not in adata.uns or record.get("params", {}).get("groupby") != key:
         return None
-    sizes = {str(name).replace("/", "|"): n for name, n in adata.obs[key].value_counts().items() if n}
+    sizes = {stored_name(name): n for name, n in adata.obs[key].value_counts().items() if n}
     if {name: int(n) for name, n in record.get("n_cells", sizes).items()} != sizes:
         logger.warning(
             "adata.uns[%r] describes other domains than adata.obs[%r] has now; its terms are left out. Run "

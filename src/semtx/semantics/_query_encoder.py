@@ -63,14 +63,14 @@ def find_encoder(
         found = get_encoder(encoder)
     difference = _difference(found, provenance, dimension)
     if difference:
-        again = (
-            "encoder='offline', encoder='all-MiniLM-L6-v2'"
-            if made_by == NAME
-            else f"encoder={made_by!r}, as it was then"
-        )
+        again = "Use "
+        if made_by == NAME:
+            again += "encoder='offline', encoder='all-MiniLM-L6-v2', or "
+        elif provenance.get("identity"):
+            again += f"encoder={made_by!r}, as it was then, or "
         msg = (
             f"adata.varm[{key!r}] was made by {_maker(provenance)}, and {found.name!r} is another encoder ({difference}), so "
-            f"that their vectors cannot be compared. Use {again}, or encoder='vocabulary' for none; or make gene vectors of "
+            f"that their vectors cannot be compared. {again}encoder='vocabulary' for none; or make gene vectors of "
             f"yours first: st.pp.gene_semantics(adata, encoder=..., key_added={key!r})"
         )
         raise ValueError(msg)

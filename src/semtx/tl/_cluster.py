@@ -109,7 +109,7 @@ def cluster(
     """
     adata = resolve_table(adata, table_key)
     check_key_added(key_added, neighbors_key)
-    check_anndata(adata)
+    check_anndata(adata, genes=False)
     check_n_clusters(n_clusters, adata.n_obs)
     check_choice("method", method, CLUSTER_METHODS)
     check_resolution(resolution, n_clusters, "method", method)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from semtx.semantics import builtin_vectors, load_vocabulary, match_genes
 from semtx.semantics._enrichment import distinct_rows, nearest_genes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -90,6 +91,9 @@ def term_weights(
 
 def _own_terms(own: Mapping[str, Iterable[str]], match: GeneMatch) -> tuple[pd.DataFrame, sparse.csr_matrix]:
     """Find the genes of the user's own terms in the facts table."""
+    if not isinstance(own, Mapping):
+        msg = f"terms must be a dict from the name of a term to its genes, or None for the vocabulary; got {own!r}"
+        raise TypeError(msg)
     if not own:
         msg = "terms is empty; give a dict from the name of a term to its genes, or None for the vocabulary"
         raise ValueError(msg)

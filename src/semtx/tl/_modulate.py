@@ -173,7 +173,7 @@ def modulate(
     adata = resolve_table(adata, table_key)
     key_added = use_rep + _keys.FSM_SUFFIX if key_added is None else key_added
     check_key_added(key_added, use_rep, semantics_key, spatial_key, neighbors_key or _keys.SPATIAL_NEIGHBORS)
-    check_anndata(adata)
+    check_anndata(adata, genes=False)
     check_choice("semantics", semantics, ("auto", *CONTROLS, None))
     check_choice("fusion", fusion, _FUSIONS)
     check_choice("context", context, ("auto", "spatial", "embedding"))
@@ -267,7 +267,10 @@ def _context(
     if context == "embedding" and neighbors_key is not None:
         msg = "context='embedding' builds a graph of its own; give it or neighbors_key, not both"
         raise ValueError(msg)
-    spatial = context == "spatial" or (context == "auto" and spatial_key in adata.obsm)
+    # a key of the user's own that is not there is a typing error, and no wish for another context
+    spatial = context == "spatial" or (
+        context == "auto" and (spatial_key != _keys.SPATIAL or spatial_key in adata.obsm)
+    )
     positions = coordinates(adata, spatial_key) if spatial else None
     if neighbors_key is None and positions is None:
         return _neighbors(z, library, random_state), "nearest in the embedding", None

@@ -78,7 +78,9 @@ def query(
         Raw counts or log-normalised values, of human or mouse.
     query
         - a text: ``"cholesterol biosynthesis and myelination"``
-        - a gene: ``"MBP"``, exactly as it is written in the data or officially; asks for genes like it
+        - a gene: ``"MBP"``, as it is written in the data or officially; asks for genes like it. A single word in capitals
+          or with a digit may be any name of a gene, such as an alias or that of an orthologue. A warning tells where a word
+          that looks like a gene, or is another spelling of one, was taken for a text
         - a term: ``"GO:0042552"``
         - several of them in a list, or in a dict by name; an entry that is a list of genes, or a set, is one gene set:
           ``{"myelin": ["MBP", "PLP1"], "vessels": "blood vessels"}``
@@ -122,7 +124,7 @@ def query(
     `adata.obs['query' | key_added]` : `pandas.Series` (dtype `float32`)
         z-score of each cell. Of a list ``obs['query_0']``, ``obs['query_1']``, ...; of a dict ``obs['query_name']``.
     `adata.uns['query' | key_added]` : `dict`
-        Run record: each query, what it was taken for and read by; ``"genes"``, a table of the genes of each query with
+        Run record of the last call: each query, what it was taken for and read by; ``"genes"``, a table of the genes of each query with
         their weights, and ``"terms"``, one of the terms that had a part in it.
     `adata.varm['gene_semantics']`, `adata.var['gene_semantics_matched']`, `adata.var['gene_semantics_match']`, `adata.uns['gene_semantics']`
         As :func:`semtx.pp.gene_semantics`, where they were absent.
@@ -264,6 +266,8 @@ def _weights(
                 )
             )
         used = np.flatnonzero(weights[place])
+        if not len(used):
+            logger.warning("%s: what is asked and what counts against it are the same genes; every score is 0", key)
         used = used[np.argsort(-weights[place, used], kind="stable")]
         genes.append(pd.DataFrame({"query": key, "gene": names[used].astype(str), "weight": weights[place, used]}))
     return weights, pd.concat(genes, ignore_index=True), pd.concat(terms, ignore_index=True)

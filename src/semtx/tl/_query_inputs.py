@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from semtx.semantics._query_space import Answer, QuerySpace
 
 Kind = Literal["auto", "text", "genes"]
+_NAMED = 3  # unknown genes that a message names
 _GO = re.compile(r"GO:\d{7}\Z", re.IGNORECASE)
 
 
@@ -72,7 +73,7 @@ class Reader:
             if kind != "text" and (_GO.match(asked) or asked.lower().startswith("family:")):
                 self._row(asked)
                 return Question(asked, "term")
-            if kind == "genes" or (kind == "auto" and asked in self._places):
+            if kind == "genes" or (kind == "auto" and self._is_gene(asked)):
                 self._genes((asked,))
                 return Question(asked, "gene")
             return Question(asked, "text")
@@ -112,31 +113,52 @@ class Reader:
             raise ValueError(msg)
         return row
 
-    def _genes(self, genes: tuple[str, ...]) -> tuple[GeneMatch, np.ndarray]:
-        """Return genes as the facts table knows them, and their places in the data, without those that neither knows."""
-        organism = self.space.match.organism
-        match = match_genes(genes, organism=organism)
+    def _is_gene(self, asked: str) -> bool:
+        """Tell a gene from a text: by its name, or as a single word in the spelling of genes that is another name of one.
+
+        Other words are texts even if a gene is called so: there are genes called "rest" and "impact".
+        """
+        if asked in self._places:
+            return True
+        if len(asked.split()) > 1:
+            return False
+        match, _, known = self._find((asked,))
+        spelled_as_gene = asked.isupper() or any(letter.isdigit() for letter in asked)
+        if known[0] and not spelled_as_gene:
+            logger.warning("%r is read as a text; for the gene %s ask with kind='genes'", asked, match.symbols[0])
+        elif spelled_as_gene and not known[0]:
+            logger.warning("no gene is called %s; it is read as a text", self._close(asked))
+        return bool(known[0] and spelled_as_gene)
+
+    def _find(self, genes: tuple[str, ...]) -> tuple[GeneMatch, np.ndarray, np.ndarray]:
+        """Return genes as the facts table knows them, their places in the data or -1, and which can be asked for."""
+        match = match_genes(genes, organism=self.space.match.organism)
         rows = np.array(
             [
                 self._places.get(name, self._places.get(symbol, -1))
                 for name, symbol in zip(genes, match.symbols, strict=True)
             ]
         )
-        known = (rows >= 0) | (match.matched & self.space.is_builtin)
+        return match, rows, (rows >= 0) | (match.matched & self.space.is_builtin)
+
+    def _close(self, gene: str) -> str:
+        """Return the name of a gene with those that are like it."""
+        others = self.space.match.table["symbol"] if self.space.is_builtin else ()
+        found = get_close_matches(gene, self._places, n=3) or get_close_matches(gene, others, n=3)
+        return f"{gene!r} (close: {', '.join(found) or 'nothing like it'})"
+
+    def _genes(self, genes: tuple[str, ...]) -> tuple[GeneMatch, np.ndarray]:
+        """Return genes as the facts table knows them, and their places in the data, without those that neither knows."""
+        match, rows, known = self._find(genes)
         if not known.all():
             unknown = [gene for gene, is_known in zip(genes, known, strict=True) if not is_known]
-            others = self.space.match.table["symbol"] if self.space.is_builtin else ()
-            close = {
-                gene: get_close_matches(gene, self._places, n=3) or get_close_matches(gene, others, n=3)
-                for gene in unknown[:3]
-            }
-            meant = "; ".join(f"{gene!r}: {', '.join(found) or 'nothing like it'}" for gene, found in close.items())
+            more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
             where = "in the data or the gene table" if self.space.is_builtin else "among the genes with a vector"
-            text = f"genes that are not {where}: {listed(unknown, 6)} (close: {meant})"
+            text = f"genes that are not {where}: {', '.join(map(self._close, unknown[:_NAMED]))}{more}"
             if not known.any():
                 raise ValueError(text)
             logger.warning("%s; they are left out", text)
-        return match_genes(np.array(genes)[known], organism=organism), rows[known]
+        return match_genes(np.array(genes)[known], organism=match.organism), rows[known]
 
 
 def read_queries(query: Any, key_added: str, *taken: str) -> dict[str, Any]:
@@ -149,6 +171,9 @@ def read_queries(query: Any, key_added: str, *taken: str) -> dict[str, Any]:
         return {key_added: query}
     if isinstance(query, Mapping):
         found = {f"{key_added}_{name}": asked for name, asked in query.items()}
+        if len(found) < len(query):
+            msg = f"two queries have the same name, as text: {listed(list(query))}"
+            raise ValueError(msg)
     elif isinstance(query, (Sequence, np.ndarray)):
         found = {f"{key_added}_{place}": asked for place, asked in enumerate(query)}
     else:
@@ -158,13 +183,13 @@ def read_queries(query: Any, key_added: str, *taken: str) -> dict[str, Any]:
         msg = "there is no query; ask in words, by a gene, a list of genes or a GO id"
         raise ValueError(msg)
     for name in found:
-        check_key_added(name)
+        check_key_added(name, parameter="key_added with the name of a query")
     return found
 
 
 def read_negatives(negative: Any, query: Any, keys: Iterable[str]) -> dict[str, list[Any]]:
     """Return what counts against each query, by the key of its result; a dict goes by the names in ``query``."""
-    if negative is None:
+    if negative is None or (isinstance(negative, Mapping) and not negative):
         return {key: [] for key in keys}
     if not isinstance(negative, Mapping):
         return {key: _as_list(negative) for key in keys}
