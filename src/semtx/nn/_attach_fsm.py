@@ -212,8 +212,8 @@ def attach_fsm(
     semantics
         Semantic vectors, shape (n, d), such as ``adata.obsm["X_semantics"]``; one row for each observation, in the order
         in which the host sees them, or see ``rows``: a pass with as many rows is taken for all of them in order. Where the
-        output has more than two axes, observations are the last but one. They move with the host between devices and are not in its
-        ``state_dict``.
+        output has more than two axes, observations are the last but one. They move with the host between devices and are
+        not in its ``state_dict``.
     output
         Which part of the submodule's output to modulate, where that is a tuple, list or dictionary: index or key.
     rows

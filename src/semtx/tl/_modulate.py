@@ -107,7 +107,8 @@ def modulate(
         What neighbours are: ``"spatial"``: those in the section; ``"embedding"``: 15 nearest by cosine similarity of the
         embedding itself; ``"auto"``: spatial where there are coordinates.
     spatial_key
-        Key of the coordinates in ``adata.obsm``, in any unit.
+        Key of the coordinates in ``adata.obsm``, in any unit. One that you give must be there, unless ``context`` is
+        ``"embedding"``.
     library_key
         Column of ``adata.obs`` that names the section or batch, where there are several: no edge joins two.
     neighbors_key

@@ -124,8 +124,8 @@ def query(
     `adata.obs['query' | key_added]` : `pandas.Series` (dtype `float32`)
         z-score of each cell. Of a list ``obs['query_0']``, ``obs['query_1']``, ...; of a dict ``obs['query_name']``.
     `adata.uns['query' | key_added]` : `dict`
-        Run record of the last call: each query, what it was taken for and read by; ``"genes"``, a table of the genes of each query with
-        their weights, and ``"terms"``, one of the terms that had a part in it.
+        Run record of the last call: each query, what it was taken for and read by; ``"genes"``, a table of the genes of
+        each query with their weights, and ``"terms"``, one of the terms that had a part in it.
     `adata.varm['gene_semantics']`, `adata.var['gene_semantics_matched']`, `adata.var['gene_semantics_match']`, `adata.uns['gene_semantics']`
         As :func:`semtx.pp.gene_semantics`, where they were absent.
 
