@@ -330,6 +330,10 @@ class TestBadInput:
     @pytest.mark.parametrize("name", CALLS)
     @pytest.mark.parametrize("part", [np.s_[:0], np.s_[:, :0]])
     def test_empty(self, adata, name, part):
+        if name == "tl.cluster" and adata[part].n_obs:
+            # an embedding needs no genes
+            assert call(name, adata[part].copy(), copy=True).obs["cluster"].nunique() == 3
+            return
         self.refused(name, adata[part].copy(), ValueError, r"empty: \d+ observations x \d+ variables")
 
     @pytest.mark.parametrize("name", NEEDS_PLACE)

@@ -88,7 +88,7 @@ def test_the_number_got_is_counted_after_smoothing(with_graph):
         ({"key_added": "a/b"}, ValueError, "key_added must not be empty nor contain '/'"),
         ({"key_added": "spatial"}, ValueError, "key_added='spatial' is what is read or keeps images"),
         ({"use_rep": "X_umap"}, KeyError, r"use_rep='X_umap' is not in adata.obsm.*sc\.pp\.pca"),
-        ({"use_rep": "broken"}, ValueError, r"obsm\['broken'\] must be a matrix without NaN"),
+        ({"use_rep": "broken"}, ValueError, r"obsm\['broken'\] must be a matrix of numbers without NaN"),
     ],
 )
 def test_bad_input(adata, options, error, message):

@@ -247,7 +247,7 @@ class TestText:
 
     def test_broken_semantics(self, cells):
         cells.obsm["mine"] = np.full((300, 5), np.nan)
-        with pytest.raises(ValueError, match=r"obsm\['mine'\] must be a matrix without NaN"):
+        with pytest.raises(ValueError, match=r"obsm\['mine'\] must be a matrix of numbers without NaN"):
             run(cells, semantics="mine")
         with pytest.raises(KeyError, match=r"semantics='other' is not in adata\.obsm"):
             run(cells, semantics="other")
@@ -434,7 +434,7 @@ class TestRepresentation:
 
     def test_nan_and_missing(self, reduced):
         reduced.obsm["X_pca"][3, 0] = np.nan
-        with pytest.raises(ValueError, match=r"obsm\['X_pca'\] must be a matrix without NaN .*use_rep"):
+        with pytest.raises(ValueError, match=r"obsm\['X_pca'\] must be a matrix of numbers without NaN .*use_rep"):
             run(reduced, use_rep="X_pca")
         with pytest.raises(KeyError, match=r"use_rep='X_scvi' is not in adata\.obsm.*sc\.pp\.pca"):
             run(reduced, use_rep="X_scvi")

@@ -326,7 +326,7 @@ class TestSemantics:
 
     def test_broken_semantics(self, tissue):
         tissue.obsm["mine"] = np.full((300, 5), np.nan)
-        with pytest.raises(ValueError, match=r"obsm\['mine'\] must be a matrix without NaN"):
+        with pytest.raises(ValueError, match=r"obsm\['mine'\] must be a matrix of numbers without NaN"):
             run(tissue, semantics="mine")
 
     @pytest.mark.parametrize(("preset", "views"), [("default", 1), ("paper", 2), ("reference", 2)])
