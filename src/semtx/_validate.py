@@ -152,7 +152,7 @@ def stored_gene_vectors(adata: AnnData, key: str, *, parameter: str, fix: str) -
 def _finite(stored: Any, dtype: type[np.floating]) -> NDArray[Any] | None:
     """Return a matrix of finite numbers, or ``None`` where it is none."""
     try:
-        values = to_numbers(stored).astype(dtype)
+        values = to_numbers(stored, dtype)
     except (TypeError, ValueError):
         return None
     return values if values.ndim == 2 and np.isfinite(values).all() else None

@@ -53,9 +53,9 @@ def check_random_state(random_state: Any, *, optional: bool = False) -> None:
     check_integer("random_state", random_state, minimum=0, maximum=2**32 - 1, optional=optional)
 
 
-def to_numbers(values: Any) -> NDArray[np.float64]:
+def to_numbers(values: Any, dtype: type[np.floating] = np.float64) -> NDArray[Any]:
     """Return an array or matrix of any kind, sparse or a DataFrame, as a dense array of numbers, or raise as numpy does."""
-    return np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float64)
+    return np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=dtype)
 
 
 def check_number(
@@ -70,5 +70,5 @@ def check_number(
     if not np.isfinite(number) or below or number > maximum:
         bounds = [f"{'above' if open_minimum else 'at least'} {minimum}"] if minimum > -np.inf else []
         bounds += [f"at most {maximum}"] if maximum < np.inf else []
-        msg = f"{name} must be {', '.join(['finite', ' and '.join(bounds)] if bounds else ['finite'])}, got {value}"
+        msg = f"{name} must be {', '.join(filter(None, ['finite', ' and '.join(bounds)]))}, got {value}"
         raise ValueError(msg)

@@ -496,6 +496,10 @@ def test_semantics_of_any_kind(x, semantics):
         attached = st.nn.attach_fsm(Host(), at="decoder", semantics=given)
         assert attached.semantics.dtype == torch.float32
         np.testing.assert_allclose(attached.semantics, semantics, atol=2e-3)
+    backwards = semantics.astype(np.float64)[::-1]
+    np.testing.assert_allclose(
+        st.nn.attach_fsm(Host(), at="decoder", semantics=backwards).semantics, backwards, atol=1e-6
+    )
     for wrong in (st.datasets.tissue(200), [["x"]]):
         with pytest.raises(TypeError, match="semantics must be a matrix of numbers"):
             st.nn.attach_fsm(Host(), at="decoder", semantics=wrong)

@@ -6,6 +6,7 @@ from functools import wraps
 from inspect import unwrap
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -334,7 +335,8 @@ def _matrix(semantics: Tensor | NDArray) -> Tensor:
         given = semantics.detach()
     else:
         try:
-            given = torch.from_numpy(to_numbers(semantics))
+            # a copy, as torch takes no arrays that run backwards
+            given = torch.from_numpy(np.array(to_numbers(semantics)))
         except (TypeError, ValueError):
             msg = f"semantics must be a matrix of numbers, such as adata.obsm['X_semantics'], got {type(semantics).__name__}"
             raise TypeError(msg) from None

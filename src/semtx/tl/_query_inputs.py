@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from semtx.semantics._query_space import Answer, QuerySpace
 
 Kind = Literal["auto", "text", "genes"]
-_NAMED = 3  # unknown genes that a message names
+_NAMED = 6  # unknown genes that a message names
 _GO = re.compile(r"GO:\d{7}\Z", re.IGNORECASE)
 
 
@@ -189,10 +189,10 @@ def read_queries(query: Any, key_added: str, *taken: str) -> dict[str, Any]:
 
 def read_negatives(negative: Any, query: Any, keys: Iterable[str]) -> dict[str, list[Any]]:
     """Return what counts against each query, by the key of its result; a dict goes by the names in ``query``."""
-    if negative is None or (isinstance(negative, Mapping) and not negative):
-        return {key: [] for key in keys}
-    if not isinstance(negative, Mapping):
+    if negative is not None and not isinstance(negative, Mapping):
         return {key: _as_list(negative) for key in keys}
+    if not negative:
+        return {key: [] for key in keys}
     names = list(query) if isinstance(query, Mapping) else []
     missing = [name for name in negative if name not in names]
     if missing:
